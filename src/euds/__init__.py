@@ -1,0 +1,1 @@
+"""Choose the part of a text pool worth fine-tuning on."""

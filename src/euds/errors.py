@@ -1,0 +1,125 @@
+"""Every exception that ``euds`` raises on purpose.
+
+::
+
+    EudsError                  anything below; exit code 1
+    ├── UserError              the caller's mistake; exit code 2
+    │   ├── InputError         a pool, file, column or encoding that cannot be used
+    │   ├── OptionError        a parameter with a value that makes no sense
+    │   ├── MissingExtraError  an optional dependency is not installed
+    │   └── ModelNotFoundError a model's name leads to no weights on this machine
+    ├── ModelError             a model is there but cannot be loaded or used
+    └── StoreError             the store or a run folder cannot be read or written
+
+A message has up to five parts: what went wrong, where, what was got, what was expected, and what
+to do next. The command line prints them; nothing else in the package formats errors.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "EudsError",
+    "InputError",
+    "MissingExtraError",
+    "ModelError",
+    "ModelNotFoundError",
+    "OptionError",
+    "StoreError",
+    "UserError",
+    "did_you_mean",
+]
+
+
+class EudsError(Exception):
+    """The base of every error that ``euds`` raises on purpose.
+
+    Parameters
+    ----------
+    what : str
+        What went wrong, as one sentence without a full stop.
+    where : str, optional
+        The place: ``file:line``, an id, an option.
+    got, expected : str, optional
+        What was found there, and what would have been right.
+    next_step : str, optional
+        What the reader can do about it.
+    """
+
+    exit_code = 1
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str | None = None,
+        got: str | None = None,
+        expected: str | None = None,
+        next_step: str | None = None,
+    ) -> None:
+        self.what = what
+        self.where = where
+        self.got = got
+        self.expected = expected
+        self.next_step = next_step
+        super().__init__(what)
+
+    def __str__(self) -> str:
+        """Return all parts of the message, one line each."""
+        place = f"{self.where}: " if self.where else ""
+        lines = [f"{place}{self.what}"]
+        if self.got is not None:
+            lines.append(f"  got:      {self.got}")
+        if self.expected is not None:
+            lines.append(f"  expected: {self.expected}")
+        if self.next_step is not None:
+            lines.append(f"  next:     {self.next_step}")
+        return "\n".join(lines)
+
+
+class UserError(EudsError):
+    """The caller asked for something that cannot be done as asked."""
+
+    exit_code = 2
+
+
+class InputError(UserError):
+    """A pool, file, column or encoding cannot be used."""
+
+
+class OptionError(UserError):
+    """A parameter has a value that makes no sense."""
+
+
+class MissingExtraError(UserError):
+    """An optional dependency is not installed."""
+
+    def __init__(self, package: str, *, extra: str, purpose: str) -> None:
+        super().__init__(
+            f"{purpose} needs the package {package!r}, which is not installed",
+            next_step=f'pip install "euds[{extra}]"',
+        )
+
+
+class ModelNotFoundError(UserError):
+    """A model's name leads to no weights on this machine."""
+
+
+class ModelError(EudsError):
+    """A model is there but cannot be loaded or used."""
+
+
+class StoreError(EudsError):
+    """The store or a run folder cannot be read or written."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str | None:
+    """Return a hint with the known name closest to ``name``, or None if none is close.
+
+    >>> did_you_mean("reveiw", ["review", "stars"])
+    "did you mean 'review'?"
+    """
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"did you mean {close[0]!r}?" if close else None

@@ -1,0 +1,218 @@
+"""The pool of samples, and the part of it that a scorer may see.
+
+A `Pool` is everything that was read: texts, the user's other columns, where each row came from, and
+the rows that were refused. `Texts` is what scorers get: texts and contexts under a key, each
+distinct pair once. It has no label, no id and no file, so that no score can depend on them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import polars as pl
+
+__all__ = ["POOL_SCHEMA", "REJECTED_SCHEMA", "Pool", "Source", "Texts", "text_key"]
+
+Format = Literal["jsonl", "csv", "tsv", "parquet", "folder"]
+
+POOL_SCHEMA = {
+    "id": pl.String,
+    "key": pl.String,
+    "text": pl.String,
+    "context": pl.String,
+    "label": pl.String,
+    "file": pl.String,
+    "line": pl.UInt32,
+}
+REJECTED_SCHEMA = {
+    "file": pl.String,
+    "line": pl.UInt32,
+    "reason": pl.String,
+    "raw": pl.String,
+}
+_RECORD_PREFIX = "source."
+_SOURCE_METADATA = "euds.source"
+
+
+def text_key(text: str, context: str | None = None) -> str:
+    """Return the key of a (text, context) pair: 32 hexadecimal digits of its BLAKE2b hash.
+
+    The context's length goes in first, so that moving a character from the context to the text
+    gives another key, and no context differs from an empty one.
+
+    >>> text_key("a", "b") == text_key("ab"), text_key("a") == text_key("a", "")
+    (False, False)
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    if context is not None:
+        encoded = context.encode()
+        digest.update(b"%d:" % len(encoded))
+        digest.update(encoded)
+    digest.update(b"|")
+    digest.update(text.encode())
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Source:
+    """How the input was written, so that a subset can be written the same way.
+
+    Parameters
+    ----------
+    format : {"jsonl", "csv", "tsv", "parquet", "folder"}
+        The input's format.
+    suffix : str
+        The suffix of a file in that format, with its compression: ``.jsonl``, ``.csv.gz``, ...;
+        empty for a folder.
+    encoding : str
+        The text encoding of the input, as Python names it. ``utf-8-sig``, ``utf-16`` and the like
+        write their byte order mark again.
+    header : str or None
+        The header record of a CSV or TSV file, exactly as it was read, with its line end.
+    text, context, label, id : str or None
+        The columns, or the templates, that the samples' fields came from.
+    columns : tuple of str
+        The names of all columns that were found.
+    """
+
+    format: Format
+    suffix: str
+    encoding: str = "utf-8"
+    header: str | None = None
+    text: str | None = None
+    context: str | None = None
+    label: str | None = None
+    id: str | None = None
+    columns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Distinct (text, context) pairs: all that a scorer may see.
+
+    Parameters
+    ----------
+    frame : polars.DataFrame
+        Columns ``key``, ``text``, ``context`` (null where there is none); keys are unique and
+        sorted, so that nothing computed from it depends on the order of the input.
+    """
+
+    frame: pl.DataFrame
+
+    def __post_init__(self) -> None:
+        if self.frame.columns != ["key", "text", "context"]:
+            raise ValueError(f"columns must be key, text, context; got {self.frame.columns}")
+
+    def __len__(self) -> int:
+        return self.frame.height
+
+    @property
+    def keys(self) -> list[str]:
+        """The keys, sorted."""
+        return self.frame["key"].to_list()
+
+    @property
+    def texts(self) -> list[str]:
+        """The texts, in the order of the keys."""
+        return self.frame["text"].to_list()
+
+    @property
+    def contexts(self) -> list[str | None]:
+        """The contexts, in the order of the keys."""
+        return self.frame["context"].to_list()
+
+    @classmethod
+    def of(cls, texts: list[str], contexts: list[str | None] | None = None) -> Texts:
+        """Make texts from plain lists, without the repeats.
+
+        >>> len(Texts.of(["a", "b", "a"]))
+        2
+        """
+        if contexts is None:
+            contexts = [None] * len(texts)
+        keys = [text_key(text, context) for text, context in zip(texts, contexts, strict=True)]
+        frame = pl.DataFrame(
+            {"key": keys, "text": texts, "context": contexts},
+            schema={"key": pl.String, "text": pl.String, "context": pl.String},
+        )
+        return cls(frame.unique("key").sort("key"))
+
+    def select(self, keys: pl.Series | list[str]) -> Texts:
+        """Return the texts with the given keys."""
+        return Texts(self.frame.filter(pl.col("key").is_in(pl.Series(keys, dtype=pl.String))))
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The samples to select from; immutable.
+
+    Parameters
+    ----------
+    frame : polars.DataFrame
+        One row a sample, in input order, with the columns of `POOL_SCHEMA`: ``id`` (unique),
+        ``key`` (the hash of text and context), ``text``, ``context`` and ``label`` (null where
+        there is none), ``file`` and ``line`` (where the sample came from, counted from 1).
+    records : polars.DataFrame
+        One row a sample, in the same order: what is written back. For JSONL, CSV and TSV one
+        column ``record`` with the record exactly as it was read, without its line end; for Parquet
+        the original columns; for a folder one column ``path``, relative to the folder.
+    source : Source
+        How the input was written.
+    rejected : polars.DataFrame
+        The rows that could not be used: ``file``, ``line``, ``reason``, ``raw`` (cut to 1,000
+        characters).
+    """
+
+    frame: pl.DataFrame
+    records: pl.DataFrame
+    source: Source
+    rejected: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=REJECTED_SCHEMA))
+
+    def __post_init__(self) -> None:
+        if dict(self.frame.schema) != POOL_SCHEMA:
+            raise ValueError(f"frame must have the columns {POOL_SCHEMA}; got {self.frame.schema}")
+        if self.frame.height != self.records.height:
+            raise ValueError(f"{self.frame.height} samples, but {self.records.height} records")
+
+    def __len__(self) -> int:
+        return self.frame.height
+
+    @property
+    def texts(self) -> Texts:
+        """The distinct (text, context) pairs, without labels: what scorers get."""
+        return Texts(self.frame.select("key", "text", "context").unique("key").sort("key"))
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """The distinct label names, sorted; no sample's own label can be told from them."""
+        return tuple(sorted(self.frame["label"].drop_nulls().unique().to_list()))
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash over ids, texts and contexts that does not depend on the order of the rows."""
+        digest = hashlib.blake2b(digest_size=16)
+        for sample_id, key in self.frame.select("id", "key").sort("id").iter_rows():
+            digest.update(f"{len(sample_id)}:{sample_id}{key}".encode())
+        return digest.hexdigest()
+
+    def save(self, path: Path) -> None:
+        """Write the pool to one Parquet file that `load` reads; ``rejected`` is not part of it."""
+        frame = self.frame.hstack(
+            self.records.rename(lambda name: f"{_RECORD_PREFIX}{name}").get_columns()
+        )
+        frame.write_parquet(path, metadata={_SOURCE_METADATA: json.dumps(asdict(self.source))})
+
+    @classmethod
+    def load(cls, path: Path) -> Pool:
+        """Read a pool that `save` wrote."""
+        metadata = pl.read_parquet_metadata(path)
+        source = json.loads(metadata[_SOURCE_METADATA])
+        source["columns"] = tuple(source["columns"])
+        frame = pl.read_parquet(path)
+        names = [name for name in frame.columns if name.startswith(_RECORD_PREFIX)]
+        records = frame.select(names).rename(lambda name: name.removeprefix(_RECORD_PREFIX))
+        return cls(frame.select(list(POOL_SCHEMA)), records, Source(**source))
