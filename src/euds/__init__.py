@@ -1,1 +1,43 @@
-"""Choose the part of a text pool worth fine-tuning on."""
+"""Choose the part of a text pool worth fine-tuning on, by entropy and without labels.
+
+>>> import euds
+>>> pool = euds.read(euds.examples())                        # doctest: +SKIP
+
+The five verbs are functions of this module; nothing heavy is imported before it is used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from euds.errors import EudsError
+    from euds.pool import Pool
+    from euds.reading import read
+    from euds.scores import ScoreTable
+    from euds.scoring import score
+    from euds.selection.select import select
+    from euds.selection.selection import Selection
+
+__all__ = ["EudsError", "Pool", "ScoreTable", "Selection", "read", "score", "select"]
+
+_HOMES = {
+    "EudsError": "euds.errors",
+    "Pool": "euds.pool",
+    "ScoreTable": "euds.scores",
+    "Selection": "euds.selection.selection",
+    "read": "euds.reading",
+    "score": "euds.scoring",
+    "select": "euds.selection.select",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'euds' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

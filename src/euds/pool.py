@@ -69,8 +69,11 @@ class Source:
         The suffix of a file in that format, with its compression: ``.jsonl``, ``.csv.gz``, ...;
         empty for a folder.
     encoding : str
-        The text encoding of the input, as Python names it. ``utf-8-sig``, ``utf-16`` and the like
-        write their byte order mark again.
+        The text encoding of the input, as Python names it; for UTF-16 with the order of its bytes.
+    bom : bool
+        Whether the input begins with a byte order mark.
+    newline : str
+        The end of the input's first line; written back after every record.
     header : str or None
         The header record of a CSV or TSV file, exactly as it was read, with its line end.
     text, context, label, id : str or None
@@ -82,6 +85,8 @@ class Source:
     format: Format
     suffix: str
     encoding: str = "utf-8"
+    bom: bool = False
+    newline: str = "\n"
     header: str | None = None
     text: str | None = None
     context: str | None = None
@@ -159,7 +164,7 @@ class Pool:
     records : polars.DataFrame
         One row a sample, in the same order: what is written back. For JSONL, CSV and TSV one
         column ``record`` with the record exactly as it was read, without its line end; for Parquet
-        the original columns; for a folder one column ``path``, relative to the folder.
+        the original columns; for a folder ``path``, relative to the folder, and ``bytes``.
     source : Source
         How the input was written.
     rejected : polars.DataFrame

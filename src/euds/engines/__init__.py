@@ -1,1 +1,1 @@
-
+"""Where shards of texts are measured."""

@@ -23,7 +23,5 @@ class Encoder(Protocol):
 class EntailmentModel(Protocol):
     """Judges whether a premise entails a hypothesis."""
 
-    def entailment(
-        self, premises: Sequence[str], hypotheses: Sequence[str]
-    ) -> NDArray[np.float64]:
+    def entailment(self, premises: Sequence[str], hypotheses: Sequence[str]) -> NDArray[np.float64]:
         """Return the probability that each premise entails its hypothesis, shape ``(pairs,)``."""

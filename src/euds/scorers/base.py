@@ -14,14 +14,27 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Any, ClassVar, Protocol
 
 import polars as pl
 
 from euds.pool import Texts
 
-__all__ = ["Instrument", "Measure", "Measurement", "ScoreColumns", "Scorer", "recipe_of"]
+__all__ = [
+    "NOT_FINITE",
+    "Instrument",
+    "Measure",
+    "Measurement",
+    "ScoreColumns",
+    "Scorer",
+    "batch_option",
+    "recipe_id",
+    "recipe_of",
+]
+
+NOT_FINITE = "the model gave a value that is not finite"
+"""The reason of a score that a model spoilt."""
 
 Instrument = Callable[[Texts], pl.DataFrame]
 """A loaded measurement: texts in; ``key`` and its columns out, one row a text, in any order."""
@@ -71,12 +84,22 @@ class Scorer(Protocol):
         """Score each text; a score that cannot be had is null and has a reason."""
 
 
+def batch_option() -> Any:
+    """Return a dataclass field for the batch size, which is no part of a recipe.
+
+    None leaves it to the model, which knows what is fast on its device.
+    """
+    return field(default=None, metadata={"recipe": False})
+
+
 def recipe_of(measurement: Measurement) -> dict[str, Any]:
     """Return the recipe: all that decides a measurement's numbers, apart from the text."""
     if not is_dataclass(measurement) or isinstance(measurement, type):
         raise TypeError(f"a measurement must be a dataclass instance, got {measurement!r}")
     parameters: dict[str, Any] = {}
     for parameter in fields(measurement):
+        if not parameter.metadata.get("recipe", True):
+            continue
         value = getattr(measurement, parameter.name)
         # A model enters by what it is, not by the name or folder it was found under.
         parameters[parameter.name] = getattr(value, "fingerprint", value)

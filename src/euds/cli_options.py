@@ -1,0 +1,218 @@
+"""The options of the command line, in groups that several commands share.
+
+A group is a dataclass whose fields are typer options; `grouped` lets a command take whole groups as
+parameters. So every option is written down once, wherever it is used.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+__all__ = ["OutputOptions", "ReadingOptions", "ScoringOptions", "SelectingOptions", "grouped"]
+
+
+def _option(panel: str, help_text: str, *names: str, **details: Any) -> Any:
+    # A default that is no plain value stands at the end of the help, after a bar.
+    text, _, default = help_text.partition(" | ")
+    shown = {"show_default": default} if default else {}
+    return typer.Option(*names, help=text, rich_help_panel=panel, **shown, **details)
+
+
+_read = functools.partial(_option, "Reading")
+_score = functools.partial(_option, "Scoring")
+_select = functools.partial(_option, "Selecting")
+_output = functools.partial(_option, "Output")
+
+
+@dataclass(frozen=True)
+class ReadingOptions:
+    """How the input is read."""
+
+    text: Annotated[
+        str | None,
+        _read("Column of the text, or a template such as '{passage} {question}'."),
+    ] = None
+    context: Annotated[
+        str | None, _read("Column or template of what the text is conditioned on.")
+    ] = None
+    label: Annotated[
+        str | None,
+        _read(
+            "Column of the label. Its distinct names may serve as options; a row's own label "
+            "reaches no scorer."
+        ),
+    ] = None
+    id: Annotated[str | None, _read("Column of the id.")] = None
+    encoding: Annotated[
+        str | None,
+        _read("Text encoding, for example cp1252. | UTF-8, or by byte order mark"),
+    ] = None
+    max_rejected: Annotated[
+        float, _read("Share of rows that may be unusable before the run stops.", min=0, max=1)
+    ] = 0.01
+
+
+@dataclass(frozen=True)
+class ScoringOptions:
+    """What is scored, and with which models."""
+
+    scores: Annotated[
+        str | None,
+        _score("Entropies to score: some of ie,ge,se. | ie,ge; with --task ie,ge,se"),
+    ] = None
+    task: Annotated[
+        str | None,
+        _score("sentiment, topic, yes-no or answer: how semantic entropy is had."),
+    ] = None
+    options: Annotated[
+        str | None,
+        _score("Closed set of answers, comma separated. | the distinct label names"),
+    ] = None
+    prompt: Annotated[
+        list[str] | None,
+        _score(
+            "Your own prompt with {text}, and if you like {context} and {options}; 'chat:' in "
+            "front for a chat message. Repeatable."
+        ),
+    ] = None
+    calibration: Annotated[
+        str, _score("Of the options' probabilities: mean, content-free or none.")
+    ] = "mean"
+    model: Annotated[
+        str,
+        _score("Language model: an alias ('euds models'), a folder, a .gguf file or a hub name."),
+    ] = "smollm2-135m"
+    encoder: Annotated[
+        str, _score("Sentence encoder that tells whether sampled answers mean the same.")
+    ] = "minilm-l6"
+    entailment: Annotated[
+        str | None, _score("Entailment model to compare answers with, instead of the encoder.")
+    ] = None
+    precision: Annotated[str, _score("auto, float32 or bfloat16.")] = "auto"
+    max_tokens: Annotated[
+        int, _score("Score a text's first so many tokens: what training will see.", min=1)
+    ] = 128
+    max_context_tokens: Annotated[int, _score("The same for the context.", min=0)] = 256
+    answers: Annotated[int, _score("Sampled answers a text, where they are needed.", min=2)] = 10
+    max_new_tokens: Annotated[int, _score("Tokens of a sampled answer.", min=1)] = 20
+    batch_tokens: Annotated[
+        int | None,
+        _score("Tokens put through a model together: speed, not results. | by device", min=1),
+    ] = None
+
+
+@dataclass(frozen=True)
+class SelectingOptions:
+    """What is kept."""
+
+    keep: Annotated[
+        str | None,
+        _select(
+            "A share (0.16, 16%) or a number of rows (500). | 0.16, or all inside the interval"
+        ),
+    ] = None
+    keep_tokens: Annotated[
+        int | None, _select("A number of tokens: never more, short by under one row.", min=1)
+    ] = None
+    rule: Annotated[
+        str,
+        _select(
+            "igse, igse-and, igse-dist, ie, ge, se, perplexity, length, random, full, or any score "
+            "column."
+        ),
+    ] = "igse"
+    interval: Annotated[
+        list[str] | None,
+        _select(
+            "middle; ranks such as 0.3:0.7; raw values such as ie_plugin=2.5:4.0. Repeatable. | "
+            "middle"
+        ),
+    ] = None
+    entropies: Annotated[str, _select("What the igse rules combine, as far as it is scored.")] = (
+        "ie,ge,se"
+    )
+    always_keep: Annotated[
+        str | None, _select("Rows that must stay: ids, comma separated, or @FILE with one a line.")
+    ] = None
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """What is shown."""
+
+    seed: Annotated[
+        int, _output("Of every draw: sampled answers, and rows of equal standing.", min=0)
+    ] = 0
+    as_json: Annotated[bool, _output("Print machine-readable results.", "--json")] = False
+    quiet: Annotated[bool, _output("No progress on stderr.", "--quiet", "-q")] = False
+
+
+def grouped(command: Callable[..., None]) -> Callable[..., None]:
+    """Let a command take dataclasses of options as parameters; typer sees their fields."""
+    hints = get_type_hints(command, include_extras=True)
+    groups = {name: kind for name, kind in hints.items() if is_dataclass(kind)}
+    parameters: list[inspect.Parameter] = []
+    for parameter in inspect.signature(command).parameters.values():
+        kind = groups.get(parameter.name)
+        if kind is None:
+            parameters.append(
+                parameter.replace(
+                    annotation=hints[parameter.name], kind=inspect.Parameter.KEYWORD_ONLY
+                )
+            )
+            continue
+        kinds = get_type_hints(kind, include_extras=True)
+        parameters.extend(
+            inspect.Parameter(
+                one.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=one.default,
+                annotation=kinds[one.name],
+            )
+            for one in fields(kind)
+        )
+
+    @functools.wraps(command)
+    def flat(**given: Any) -> None:
+        arguments = {
+            name: kind(**{one.name: given.pop(one.name) for one in fields(kind)})
+            for name, kind in groups.items()
+        }
+        command(**arguments, **given)
+
+    flat.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    flat.__annotations__ = {one.name: one.annotation for one in parameters}
+    return flat
+
+
+def split_names(text: str | None) -> tuple[str, ...]:
+    """Return the names of a comma separated list, without the blanks around them.
+
+    >>> split_names("ie, ge"), split_names(None)
+    (('ie', 'ge'), ())
+    """
+    return tuple(part.strip() for part in (text or "").split(",") if part.strip())
+
+
+def read_ids(text: str | None) -> Sequence[str]:
+    """Return ids from a comma separated list, or from ``@FILE`` with one id a line."""
+    if text is None or not text.startswith("@"):
+        return split_names(text)
+    from euds.errors import InputError
+
+    path = Path(text[1:])
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            "the file of ids cannot be read",
+            where=str(path),
+            got=str(error),
+            expected="one id a line, in UTF-8",
+        ) from error
+    return tuple(line.strip() for line in lines if line.strip())

@@ -1,0 +1,118 @@
+"""Measuring: what the store holds is taken from it, the rest is measured shard by shard.
+
+Resume lives here and nowhere else. Shards are cut from the texts that are left, sorted by length
+(so that a model gets texts of like length together) and then key; a shard that is done leaves the
+others as they were, so a run that was killed goes on with the very same shards.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from euds.engines.base import Engine
+from euds.pool import Texts, text_key
+from euds.progress import Progress
+from euds.scorers.base import Measurement, recipe_id, recipe_of
+from euds.store import Store
+
+__all__ = ["Measurer", "StageRecord"]
+
+
+@dataclass(frozen=True)
+class StageRecord:
+    """What one measurement of a run cost.
+
+    Parameters
+    ----------
+    stage : str
+        The measurement's name.
+    recipe : dict
+        Its recipe in full.
+    texts, measured : int
+        Distinct texts asked for, and those that the store did not hold yet.
+    seconds : float
+        Time spent on measuring, loading the model included.
+    """
+
+    stage: str
+    recipe: dict[str, Any]
+    texts: int
+    measured: int
+    seconds: float
+
+
+@dataclass
+class Measurer:
+    """Measures texts through a store and an engine; callable as the scorers' ``measure``.
+
+    Parameters
+    ----------
+    store : Store
+        Where measurements are kept.
+    engine : Engine
+        Where shards are measured.
+    progress : Progress
+        Is told what happens.
+    stages : list of StageRecord
+        Filled in as measurements are made.
+    """
+
+    store: Store
+    engine: Engine
+    progress: Progress
+    stages: list[StageRecord] = field(default_factory=list)
+
+    def __call__(self, measurement: Measurement, texts: Texts) -> pl.DataFrame:
+        """Return the measurement of each text, sorted by key; only what is missing is measured."""
+        recipe = recipe_of(measurement)
+        started = time.perf_counter()
+        held = _held(self.store.rows(recipe), texts)
+        left = texts.frame if held is None else texts.frame.join(held, on="key", how="anti")
+        if left.height:
+            self._measure(measurement, recipe, Texts(left), texts)
+            self.store.merge(recipe)
+            held = _held(self.store.rows(recipe), texts)
+        seconds = time.perf_counter() - started
+        self.stages.append(StageRecord(measurement.name, recipe, len(texts), left.height, seconds))
+        if held is None or held.height != len(texts):
+            got = 0 if held is None else held.height
+            raise AssertionError(f"{recipe_id(recipe)}: {len(texts)} texts in, {got} rows out")
+        return held
+
+    def _measure(
+        self, measurement: Measurement, recipe: dict[str, Any], left: Texts, asked: Texts
+    ) -> None:
+        stage = measurement.name
+        self.progress.begin(stage, rows=len(asked), held=len(asked) - len(left))
+        shards = cut_shards(left, measurement.rows_per_shard)
+        tick = time.perf_counter()
+        for rows in self.engine.run(measurement, shards):
+            self.store.add(recipe, rows)
+            now = time.perf_counter()
+            self.progress.advance(stage, rows=rows.height, seconds=now - tick)
+            tick = now
+        self.progress.end(stage)
+
+
+def _held(rows: pl.DataFrame | None, texts: Texts) -> pl.DataFrame | None:
+    return None if rows is None else rows.join(texts.frame.select("key"), on="key", how="semi")
+
+
+def cut_shards(texts: Texts, rows_per_shard: int) -> Iterator[Texts]:
+    """Cut texts into shards of like length, in an order that mixes short and long shards.
+
+    The order is a fixed shuffle, so that the time of the first shards tells the time of the rest.
+    """
+    by_length = texts.frame.sort(
+        pl.col("text").str.len_bytes() + pl.col("context").str.len_bytes().fill_null(0), "key"
+    )
+    shards = [
+        Texts(by_length[start : start + rows_per_shard].sort("key"))
+        for start in range(0, by_length.height, rows_per_shard)
+    ]
+    yield from sorted(shards, key=lambda shard: text_key("\n".join(shard.keys)))

@@ -1,0 +1,65 @@
+"""Batches of sequences of one length.
+
+In bfloat16 a padded position moves the logits of its neighbours by several tenths, so sequences are
+never padded: what goes through a model together has the same length. Such batches give the same
+bits at every size, with one exception. A matrix product of very few rows takes another path through
+the arithmetic library, with other rounding, so batches below a few positions are filled up with
+copies of their own rows (see `rows_needed`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["FEWEST_POSITIONS", "equal_length_batches", "filled", "rows_needed"]
+
+FEWEST_POSITIONS = 16
+"""Products of at least this many rows round alike: measured for float32 and bfloat16 on x86."""
+
+
+def equal_length_batches(
+    lengths: Sequence[int], *, batch_tokens: int, most_rows: int | None = None
+) -> Iterator[NDArray[np.intp]]:
+    """Yield the indices of sequences that go together, shortest first.
+
+    Parameters
+    ----------
+    lengths : sequence of int
+        The length of each sequence.
+    batch_tokens : int
+        The largest sum of lengths in a batch; one sequence may be longer.
+    most_rows : int, optional
+        The largest number of sequences in a batch.
+
+    Yields
+    ------
+    ndarray of intp, shape (rows,)
+        In ascending order, so that equal input gives equal batches.
+    """
+    sizes = np.asarray(lengths, dtype=np.int64)
+    for length in np.unique(sizes):
+        members = np.flatnonzero(sizes == length)
+        rows = max(1, min(batch_tokens // max(1, int(length)), most_rows or len(members)))
+        for start in range(0, len(members), rows):
+            yield members[start : start + rows]
+
+
+def rows_needed(positions_per_row: int) -> int:
+    """Return the fewest rows whose product rounds like one of many rows.
+
+    >>> rows_needed(128), rows_needed(5), rows_needed(1)
+    (1, 4, 16)
+    """
+    return -(-FEWEST_POSITIONS // positions_per_row)
+
+
+def filled(indices: NDArray[np.intp], rows: int) -> NDArray[np.intp]:
+    """Return ``indices``, repeated in turn if there are fewer than ``rows``.
+
+    >>> filled(np.array([4, 7]), 5)
+    array([4, 7, 4, 7, 4])
+    """
+    return np.resize(indices, max(rows, len(indices)))

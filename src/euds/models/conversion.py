@@ -1,0 +1,119 @@
+"""GGUF files become safetensors, once, in the cache.
+
+A GGUF file holds quantised weights. They are multiplied out to float32, which is exact, and kept
+with the tokenizer in the form that transformers loads in a second or two.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+from euds.atomic import atomic_write
+from euds.errors import ModelError
+from euds.locations import cache_dir
+from euds.models.extras import lm_extra, quiet_transformers, readable_load_errors
+from euds.models.fingerprints import file_checksums, gguf_fingerprint, model_files
+from euds.packages import checksum
+
+__all__ = ["conversions", "convert", "converted", "read_conversion"]
+
+_RECORD = "converted.json"
+_FORMAT = 1
+
+
+def converted(gguf_sha256: str) -> Path | None:
+    """Return the folder that a GGUF file was converted to, if it is there and undamaged."""
+    folder = _folder(gguf_sha256)
+    record = read_conversion(folder)
+    if record is None:
+        return None
+    paths = [folder / name for name in record["files"]]
+    if not all(path.is_file() for path in paths):
+        return None
+    return folder if file_checksums(paths) == list(record["files"].values()) else None
+
+
+def convert(gguf: Path, gguf_sha256: str, *, name: str) -> Path:
+    """Convert a GGUF file to a folder of safetensors and tokenizer files, and return the folder.
+
+    Parameters
+    ----------
+    gguf : pathlib.Path
+        The file.
+    gguf_sha256 : str
+        Its checksum, under which the result is kept.
+    name : str
+        What to call it in lists.
+
+    Raises
+    ------
+    MissingExtraError
+        If torch, transformers, gguf or accelerate is not installed.
+    ModelError
+        If transformers cannot read the file.
+    """
+    folder = _folder(gguf_sha256)
+    with atomic_write(folder) as temporary:
+        with readable_load_errors(str(gguf)):
+            _dequantise(gguf, temporary)
+        files = model_files(temporary)
+        names = [path.relative_to(temporary).as_posix() for path in files]
+        record = {
+            "format": _FORMAT,
+            "name": name,
+            "fingerprint": gguf_fingerprint(gguf_sha256),
+            "files": dict(zip(names, map(checksum, files), strict=True)),
+        }
+        (temporary / _RECORD).write_text(json.dumps(record, indent=2), encoding="utf-8")
+    return folder
+
+
+def conversions() -> list[Path]:
+    """Return the folders of all converted models in the cache, sorted."""
+    return sorted(path.parent for path in _parent().glob(f"*/{_RECORD}"))
+
+
+def read_conversion(folder: Path) -> dict[str, Any] | None:
+    """Return a converted folder's record, or None if there is none that this version can read."""
+    try:
+        record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(record, dict) or record.get("format") != _FORMAT:
+        return None
+    return record
+
+
+def _parent() -> Path:
+    return cache_dir() / "models"
+
+
+def _folder(gguf_sha256: str) -> Path:
+    return _parent() / f"gguf-{gguf_fingerprint(gguf_sha256)}"
+
+
+def _dequantise(gguf: Path, target: Path) -> None:
+    with lm_extra("converting a GGUF file"):
+        import accelerate  # noqa: F401  (transformers needs both, and says so in other words)
+        import gguf as _  # noqa: F401
+        import torch
+        import transformers
+
+    # Since 5.x a GGUF file stays quantised in memory unless this asks for its full weights.
+    options = {}
+    if hasattr(transformers, "GgufConfig"):
+        options["quantization_config"] = transformers.GgufConfig(dequantize=True)
+    # The bar over the tensors is tqdm's own, and listens to no setting of transformers.
+    with quiet_transformers(), contextlib.redirect_stderr(io.StringIO()):
+        model = transformers.AutoModelForCausalLM.from_pretrained(
+            gguf.parent, gguf_file=gguf.name, dtype=torch.float32, **options
+        )
+        tokenizer = transformers.AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+        model.save_pretrained(target)
+        tokenizer.save_pretrained(target)
+    if not (target / "model.safetensors").is_file() and not list(target.glob("*.index.json")):
+        raise ModelError("the GGUF file gave no weights", where=str(gguf))

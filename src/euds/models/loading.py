@@ -1,0 +1,129 @@
+"""Loaded models, shared by all scorers of a process."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar, cast
+
+from euds.errors import ModelError
+from euds.models.encoding import Encoder, EntailmentModel
+from euds.models.extras import lm_extra
+from euds.models.language import LanguageModel
+from euds.models.precision import resolve_precision
+from euds.models.sources import ModelReference
+
+__all__ = ["load_encoder", "load_entailment_model", "load_language_model"]
+
+_KEPT = 2  # a language model and an encoder: what one run uses
+
+Key = tuple[str, str, str]
+Loaded = TypeVar("Loaded")
+
+_loaded: OrderedDict[Key, object] = OrderedDict()
+_lock = threading.RLock()
+
+
+def load_language_model(
+    reference: ModelReference, *, precision: str = "auto", batch_tokens: int | None = None
+) -> LanguageModel:
+    """Return a causal language model, loaded at most once in this process.
+
+    Parameters
+    ----------
+    reference : ModelReference
+        From `euds.models.sources.resolve`.
+    precision : {"auto", "float32", "bfloat16"}
+        What it computes in; see `resolve_precision`.
+    batch_tokens : int, optional
+        Tokens that go through it together. It changes speed and not numbers.
+
+    Raises
+    ------
+    MissingExtraError
+        If torch or transformers is not installed.
+    ModelError
+        If it cannot be loaded.
+    """
+    if reference.folder is None:
+        from euds.models.markov_lm import MarkovLM
+
+        return MarkovLM.default()
+    resolved = resolve_precision(precision)
+    with lm_extra("a language model"):
+        from euds.models.transformers_lm import TransformersLM
+
+        folder = reference.folder
+        model = _once(
+            ("language", reference.fingerprint, resolved),
+            lambda: TransformersLM.load(folder, precision=resolved),
+        )
+    if batch_tokens is None or batch_tokens == model.batch_tokens:
+        return model
+    return dataclasses.replace(model, batch_tokens=batch_tokens)
+
+
+def load_encoder(reference: ModelReference, *, precision: str = "float32") -> Encoder:
+    """Return a sentence encoder, loaded at most once in this process.
+
+    Raises
+    ------
+    MissingExtraError
+        If torch or transformers is not installed.
+    ModelError
+        If it cannot be loaded, or its pooling is not known.
+    """
+    folder = _weights(reference, "a sentence encoder")
+    resolved = resolve_precision(precision)
+    with lm_extra("a sentence encoder"):
+        from euds.models.transformers_encoder import TransformersEncoder
+
+        return _once(
+            ("encoder", reference.fingerprint, resolved),
+            lambda: TransformersEncoder.load(folder, precision=resolved),
+        )
+
+
+def load_entailment_model(reference: ModelReference) -> EntailmentModel:
+    """Return an entailment model, loaded at most once in this process.
+
+    Raises
+    ------
+    MissingExtraError
+        If torch or transformers is not installed.
+    ModelError
+        If it cannot be loaded, or does not judge entailment.
+    """
+    folder = _weights(reference, "an entailment model")
+    with lm_extra("an entailment model"):
+        from euds.models.entailment import TransformersEntailment
+
+        return _once(
+            ("entailment", reference.fingerprint, "float32"),
+            lambda: TransformersEntailment.load(folder),
+        )
+
+
+def _weights(reference: ModelReference, what: str) -> Path:
+    if reference.folder is None:
+        raise ModelError(
+            f"the toy model is not {what}",
+            got=reference.name,
+            next_step="choose `exact` meaning, or name a model with weights",
+        )
+    return reference.folder
+
+
+def _once(key: Key, load: Callable[[], Loaded]) -> Loaded:
+    """Return what was loaded under ``key``, or load it and forget the one used longest ago."""
+    with _lock:
+        if key not in _loaded:
+            # Room is made first: two large models need not be in memory at the same time.
+            while len(_loaded) >= _KEPT:
+                _loaded.popitem(last=False)
+            _loaded[key] = load()
+        _loaded.move_to_end(key)
+        return cast("Loaded", _loaded[key])

@@ -1,0 +1,213 @@
+"""A causal network on a device: features of token sequences, and what can be read off them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from euds.models.batching import FEWEST_POSITIONS
+from euds.models.extras import quiet_transformers, readable_load_errors
+from euds.models.precision import Precision
+
+__all__ = ["Network", "attention_on", "best_device"]
+
+# The LM head runs in chunks whose logits stay in the processor's cache.
+_CHUNK_POSITIONS = {"cpu": 64, "cuda": 1024}
+# Eager attention is the faster one for short sequences on CPUs, and rounds alike at every batch
+# size. On GPUs the fused one is faster.
+_ATTENTION = {"cpu": "eager", "cuda": "sdpa"}
+_LOWEST_LOGIT = -1e30
+
+
+def best_device() -> torch.device:
+    """Return the GPU if there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def attention_on(device: torch.device) -> str:
+    """Return which implementation of attention to use on a device, as transformers names it."""
+    return _ATTENTION[device.type]
+
+
+@dataclass(frozen=True)
+class Network:
+    """A loaded causal model, taken apart into a body and a head where that is possible.
+
+    The body gives one feature vector a position, the head turns features into logits. Logits are
+    large (a vocabulary a position), so they are made in chunks and reduced at once.
+
+    Parameters
+    ----------
+    model : transformers.PreTrainedModel
+        The whole model, in evaluation mode.
+    is_split : bool
+        Whether the head alone turns the body's output into the model's logits. Models that scale
+        or cap their logits are run whole; their features are the logits.
+    """
+
+    model: Any
+    is_split: bool
+
+    @classmethod
+    def load(cls, folder: Path, *, precision: Precision) -> Network:
+        """Load a causal model from a folder of safetensors.
+
+        Raises
+        ------
+        ModelError
+            If transformers cannot load it, or only by running code that comes with it.
+        """
+        from transformers import AutoModelForCausalLM
+
+        device = best_device()
+        with quiet_transformers(), readable_load_errors(str(folder)):
+            model: Any = AutoModelForCausalLM.from_pretrained(
+                folder,
+                dtype=getattr(torch, precision),
+                attn_implementation=attention_on(device),
+                use_safetensors=True,
+                trust_remote_code=False,
+                local_files_only=True,
+            )
+        return cls.of_model(model.to(device))
+
+    @classmethod
+    def of_model(cls, model: Any) -> Network:
+        """Return the network of a model that is loaded already."""
+        model.eval()
+        return cls(model, is_split=_head_is_all_there_is(model))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        device: torch.device = self.model.device
+        return device
+
+    @property
+    def max_positions(self) -> int | None:
+        """The longest sequence that the model takes, or None if it has no limit."""
+        limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        return None if limit is None else int(limit)
+
+    def features(self, ids: Tensor, **options: Any) -> tuple[Tensor, Any]:
+        """Return the features of each position, and the key/value cache if it was asked for.
+
+        Parameters
+        ----------
+        ids : Tensor of int64, shape (rows, positions)
+            Sequences of one length.
+        **options
+            What transformers' models take: ``use_cache``, ``past_key_values``, ...
+
+        Returns
+        -------
+        features : Tensor, shape (rows, positions, width)
+        cache : transformers.Cache or None
+        """
+        options.setdefault("use_cache", False)
+        network = self.model.base_model if self.is_split else self.model
+        output = network(input_ids=ids.to(self.device), **options)
+        features = output.last_hidden_state if self.is_split else output.logits
+        return features, getattr(output, "past_key_values", None)
+
+    def logits(self, features: Tensor) -> Iterator[Tensor]:
+        """Yield the float32 logits of consecutive positions, chunk by chunk.
+
+        Parameters
+        ----------
+        features : Tensor, shape (positions, width)
+            From `features`.
+
+        Yields
+        ------
+        Tensor of float32, shape (chunk, vocabulary)
+            Overwriting it is safe.
+        """
+        head = self.model.get_output_embeddings() if self.is_split else None
+        for chunk in torch.split(features, _CHUNK_POSITIONS[self.device.type]):
+            if head is None:
+                yield chunk.to(torch.float32, copy=True)
+            else:
+                yield head(_with_copies(chunk))[: len(chunk)].float()
+
+    def token_statistics(self, features: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the entropy of each prediction, and how surprising what came was, in nats.
+
+        With ``lse = ln Σ e^z`` the entropy of a softmax is ``lse - Σ e^(z - lse) z``, and the
+        negative log-likelihood of token ``w`` is ``lse - z_w``.
+
+        Parameters
+        ----------
+        features : Tensor, shape (positions, width)
+            Of the positions that predict.
+        targets : Tensor of int64, shape (positions,)
+            The tokens that came.
+
+        Returns
+        -------
+        entropies, nlls : Tensor of float32, shape (positions,)
+        """
+        entropies, nlls = [], []
+        start = 0
+        for logits in self.logits(features):
+            wanted = targets[start : start + len(logits)].to(logits.device)
+            start += len(logits)
+            # Subtracting the largest logit changes nothing and saves digits.
+            logits -= logits.amax(-1, keepdim=True)
+            lse = logits.logsumexp(-1)
+            nlls.append(lse - logits.gather(-1, wanted[:, None])[:, 0])
+            # A masked logit is -inf: its probability is 0, and so must be 0 times it.
+            logits.clamp_(min=_LOWEST_LOGIT)
+            probabilities = torch.exp(logits - lse[:, None])
+            entropies.append(lse - torch.linalg.vecdot(probabilities, logits))
+        if not entropies:
+            return torch.empty(0), torch.empty(0)
+        return torch.cat(entropies), torch.cat(nlls)
+
+    def log_probs(self, features: Tensor, targets: Tensor) -> Tensor:
+        """Return log-probabilities of chosen tokens, in nats.
+
+        Parameters
+        ----------
+        features : Tensor, shape (positions, width)
+            Of the positions that predict.
+        targets : Tensor of int64, shape (positions, choices)
+            The tokens asked about at each position.
+
+        Returns
+        -------
+        Tensor of float64, shape (positions, choices)
+            Computed in float32, returned as float64 to be summed.
+        """
+        found = []
+        start = 0
+        for logits in self.logits(features):
+            wanted = targets[start : start + len(logits)].to(logits.device)
+            start += len(logits)
+            found.append(logits.gather(-1, wanted) - logits.logsumexp(-1, keepdim=True))
+        return torch.cat(found).double()
+
+
+def _with_copies(chunk: Tensor) -> Tensor:
+    """Return a chunk with enough rows to round like a full one (see `batching`)."""
+    missing = FEWEST_POSITIONS - len(chunk)
+    return chunk if missing <= 0 else torch.cat([chunk, chunk[:1].expand(missing, -1)])
+
+
+def _head_is_all_there_is(model: Any) -> bool:
+    """Return whether body and head, one after the other, give the model's very logits."""
+    head = model.get_output_embeddings()
+    if head is None or model.base_model is model:
+        return False
+    ids = torch.arange(2 * FEWEST_POSITIONS, device=model.device).reshape(2, -1)
+    ids %= model.config.get_text_config().vocab_size
+    with torch.inference_mode():
+        whole = model(input_ids=ids, use_cache=False).logits
+        parts = head(model.base_model(input_ids=ids, use_cache=False).last_hidden_state)
+    # Both ran the same operations, so any difference means that there is one more.
+    return whole.shape == parts.shape and torch.equal(whole, parts)

@@ -1,0 +1,60 @@
+"""Log-probabilities of a closed set of options after a batch of prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from euds.models.branches import Tree
+from euds.models.network import Network
+
+__all__ = ["branched_log_probs", "tail_tokens"]
+
+
+def tail_tokens(options: Sequence[Sequence[int]]) -> int:
+    """Return how many tokens of the options must go through the model after the prompt."""
+    return sum(len(option) - 1 for option in options)
+
+
+def branched_log_probs(
+    network: Network, prompts: Tensor, options: Sequence[Sequence[int]]
+) -> Tensor:
+    """Return the log-probability of each option after each prompt, in nats.
+
+    The prompt's last position predicts the options' first tokens. If there are others, all options
+    go through the model together, as branches of the prompt.
+
+    Parameters
+    ----------
+    network : Network
+        One that `can_share_rows`, if an option has several tokens.
+    prompts : Tensor of int64, shape (rows, positions)
+        Prompts of one length.
+    options : sequence of sequence of int
+        The tokens of each option, at least one.
+
+    Returns
+    -------
+    Tensor of float64, shape (rows, options)
+    """
+    rows, length = prompts.shape
+    has_tails = tail_tokens(options) > 0
+    features, cache = network.features(prompts, use_cache=has_tails)
+    firsts = torch.tensor([option[0] for option in options])
+    total = network.log_probs(features[:, -1], firsts.expand(rows, -1))
+    if not has_tails:
+        return total
+    nodes = torch.tensor(
+        [
+            (branch, depth, option[depth], option[depth + 1])
+            for branch, option in enumerate(options)
+            for depth in range(len(option) - 1)
+        ]
+    )
+    branches, depths, tokens, following = nodes.unbind(1)
+    tree = Tree(network, cache, prompt_tokens=length)
+    features = tree.extend(tokens.expand(rows, -1), branches=branches, depths=depths)
+    found = network.log_probs(features.flatten(0, 1), following.repeat(rows)[:, None])
+    return total.index_add_(1, branches.to(total.device), found.reshape(rows, -1))

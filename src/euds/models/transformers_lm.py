@@ -1,0 +1,308 @@
+"""The real language model: transformers on a CPU or a GPU.
+
+What makes it fast without changing a number: sequences of equal length go together and nothing is
+padded; only positions that predict a token asked about go through the LM head; a prompt is run
+once, and all its options, or all its draws, branch off its key/value cache.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from euds.errors import ModelError, OptionError
+from euds.models.batching import equal_length_batches, filled, rows_needed
+from euds.models.branches import can_share_rows
+from euds.models.extras import quiet_transformers, readable_load_errors
+from euds.models.language import OptionScores, SampledText, TokenStatistics
+from euds.models.network import Network
+from euds.models.options import branched_log_probs, tail_tokens
+from euds.models.precision import Precision
+from euds.models.sampling import Draws, draw_batch, texts_before_end
+from euds.models.streams import uniform_streams
+from euds.models.tokens import Tokens
+
+__all__ = ["TransformersLM"]
+
+_BATCH_TOKENS = {"cpu": 512, "cuda": 16_384}
+# Decoding likes more rows than reading does: prompts enter it several batches at a time.
+_PROMPT_BATCHES = 4
+_DRAWN_PER_STEP = {"cpu": 160, "cuda": 4_096}
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class TransformersLM:
+    """A causal language model of transformers; implements `euds.models.language.LanguageModel`.
+
+    Parameters
+    ----------
+    network : Network
+        The loaded model.
+    tokens : Tokens
+        Its tokenizer.
+    batch_tokens : int
+        Tokens that go through the body together. It changes speed and not numbers.
+    """
+
+    network: Network
+    tokens: Tokens
+    batch_tokens: int
+
+    @classmethod
+    def load(
+        cls, folder: Path, *, precision: Precision, batch_tokens: int | None = None
+    ) -> TransformersLM:
+        """Load model and tokenizer from a folder.
+
+        Parameters
+        ----------
+        folder : pathlib.Path
+            With safetensors, ``config.json`` and a tokenizer.
+        precision : {"float32", "bfloat16"}
+            What the network computes in. Entropies and probabilities are reduced in float32.
+        batch_tokens : int, optional
+            By default what was found fastest on such a device.
+
+        Raises
+        ------
+        ModelError
+            If transformers cannot load it, or only by running code that comes with it.
+        """
+        from transformers import AutoTokenizer
+
+        network = Network.load(folder, precision=precision)
+        with quiet_transformers(), readable_load_errors(str(folder)):
+            tokenizer = AutoTokenizer.from_pretrained(
+                folder, trust_remote_code=False, local_files_only=True
+            )
+        tokens = Tokens.of_model(tokenizer, network.model)
+        return cls(network, tokens, batch_tokens or _BATCH_TOKENS[network.device.type])
+
+    @property
+    def has_chat_template(self) -> bool:
+        """Whether prompts can be put to the model as a user's message (``chat=True``)."""
+        return self.tokens.has_chat_template
+
+    def truncate(self, texts: Sequence[str], *, max_tokens: int) -> list[str]:
+        """Return each text cut after its first ``max_tokens`` tokens."""
+        return self.tokens.truncate(texts, max_tokens=max_tokens)
+
+    def token_statistics(
+        self,
+        texts: Sequence[str],
+        contexts: Sequence[str | None],
+        *,
+        max_tokens: int,
+        max_context_tokens: int,
+    ) -> list[TokenStatistics]:
+        """Return the statistics of each text's tokens; see `LanguageModel.token_statistics`.
+
+        Where beginning, context and text do not fit into the model's positions, the context gives
+        way first.
+        """
+        limit = self._max_positions
+        sequences, starts, cuts = [], [], []
+        for text_ids, context_ids in zip(
+            self.tokens.encode(texts),
+            self.tokens.encode([context or "" for context in contexts]),
+            strict=True,
+        ):
+            text = text_ids[: min(max_tokens, limit - 1)]
+            kept = min(max_context_tokens, limit - 1 - len(text))
+            context = context_ids[max(0, len(context_ids) - kept) :]
+            sequences.append((self.tokens.start_id, *context, *text))
+            starts.append(1 + len(context))
+            cuts.append(len(text) < len(text_ids) or len(context) < len(context_ids))
+        return [
+            TokenStatistics(entropies, nlls, cut)
+            for (entropies, nlls), cut in zip(self._read(sequences, starts), cuts, strict=True)
+        ]
+
+    def option_log_probs(
+        self, prompts: Sequence[str], options: Sequence[str], *, chat: bool = False
+    ) -> OptionScores:
+        """Return the log-probability of each option; see `LanguageModel.option_log_probs`.
+
+        Raises
+        ------
+        OptionError
+            If an option has no tokens, or ``chat`` is asked of a model without a chat template.
+        ModelError
+            If a prompt is longer than the model's positions.
+        """
+        option_ids = self.tokens.encode_after(options)
+        for option, ids in zip(options, option_ids, strict=True):
+            if not ids:
+                raise OptionError("an option has no tokens", got=repr(option))
+        encoded = self.tokens.prompts(prompts, chat=chat)
+        self._check_room(encoded, later=max(map(len, option_ids), default=0))
+        distinct = list(dict.fromkeys(encoded))
+        if tail_tokens(option_ids) == 0 or self._can_share_rows:
+            found = self._branched(distinct, option_ids)
+        else:
+            found = self._apart(distinct, option_ids)
+        places = {ids: place for place, ids in enumerate(distinct)}
+        return OptionScores(
+            found[[places[ids] for ids in encoded]],
+            np.array([len(ids) for ids in option_ids], dtype=np.int64),
+        )
+
+    def sample(
+        self,
+        prompts: Sequence[str],
+        *,
+        count: int,
+        max_new_tokens: int,
+        seeds: Sequence[int],
+        temperature: float = 1.0,
+        chat: bool = False,
+        stop_at_newline: bool = False,
+    ) -> list[list[SampledText]]:
+        """Draw continuations of each prompt; see `LanguageModel.sample`.
+
+        Raises
+        ------
+        OptionError
+            If ``temperature`` is not above 0, or ``chat`` is asked of a model without a chat
+            template.
+        ModelError
+            If a prompt is longer than the model's positions.
+        """
+        if temperature <= 0:
+            raise OptionError("a temperature must be above 0", got=str(temperature))
+        encoded = self.tokens.prompts(prompts, chat=chat)
+        self._check_room(encoded, later=max_new_tokens)
+        is_end = self._ends(stop_at_newline=stop_at_newline)
+        drawn: list[list[SampledText]] = [[] for _ in prompts]
+        rows = max(1, _DRAWN_PER_STEP[self.network.device.type] // count)
+        fewest = rows_needed(count)
+        for batch in equal_length_batches(
+            [len(ids) for ids in encoded],
+            batch_tokens=_PROMPT_BATCHES * self.batch_tokens,
+            most_rows=rows,
+        ):
+            members = filled(batch, max(fewest, rows_needed(len(encoded[batch[0]]))))
+            uniforms = np.stack(
+                [
+                    uniform_streams(seeds[index], count=count, steps=max_new_tokens)
+                    for index in members
+                ]
+            )
+            with torch.inference_mode():
+                draws = draw_batch(
+                    self.network,
+                    torch.tensor([encoded[index] for index in members]),
+                    uniforms,
+                    is_end=is_end,
+                    temperature=temperature,
+                    share_rows=self._can_share_rows,
+                )
+            for row, index in enumerate(batch):
+                drawn[index] = self._texts(draws, row)
+        return drawn
+
+    @functools.cached_property
+    def _can_share_rows(self) -> bool:
+        return can_share_rows(self.network)
+
+    @property
+    def _max_positions(self) -> int:
+        limit = self.network.max_positions
+        return sys.maxsize if limit is None else limit
+
+    def _check_room(self, prompts: Sequence[Sequence[int]], *, later: int) -> None:
+        longest = max(map(len, prompts), default=0) + later
+        if longest > self._max_positions:
+            raise ModelError(
+                "a prompt is longer than the model can read",
+                got=f"{longest} tokens with what follows it",
+                expected=f"at most {self._max_positions}",
+                next_step="use a smaller --max-tokens, or a model with a longer context",
+            )
+
+    def _read(
+        self, sequences: Sequence[tuple[int, ...]], starts: Sequence[int]
+    ) -> list[tuple[Floats, Floats]]:
+        """Return entropies and surprises of each sequence's tokens, from a start on."""
+        nothing = np.empty(0, dtype=np.float32)
+        found = [(nothing, nothing)] * len(sequences)
+        asked = [index for index, ids in enumerate(sequences) if len(ids) > starts[index]]
+        # The last token predicts nothing that is asked for, so it need not be read.
+        lengths = [len(sequences[index]) - 1 for index in asked]
+        for batch in equal_length_batches(lengths, batch_tokens=self.batch_tokens):
+            members = [asked[place] for place in filled(batch, rows_needed(lengths[batch[0]]))]
+            ids = torch.tensor([sequences[index] for index in members])
+            predicts = torch.arange(1, ids.shape[1]) >= torch.tensor(
+                [[starts[index]] for index in members]
+            )
+            predicts[len(batch) :] = False
+            with torch.inference_mode():
+                features, _ = self.network.features(ids[:, :-1])
+                entropies, nlls = self.network.token_statistics(
+                    features[predicts.to(features.device)], ids[:, 1:][predicts]
+                )
+            counts = predicts.sum(1).tolist()
+            rows = zip(members, _split(entropies, counts), _split(nlls, counts), strict=True)
+            for index, row_entropies, row_nlls in islice(rows, len(batch)):
+                found[index] = row_entropies, row_nlls
+        return found
+
+    def _branched(
+        self, prompts: Sequence[tuple[int, ...]], options: Sequence[Sequence[int]]
+    ) -> NDArray[np.float64]:
+        """Score options as branches of each prompt, shape ``(prompts, options)``."""
+        found = np.empty((len(prompts), len(options)))
+        lengths = [len(ids) for ids in prompts]
+        tails = tail_tokens(options)
+        for batch in equal_length_batches(
+            lengths,
+            batch_tokens=self.batch_tokens,
+            most_rows=max(1, self.batch_tokens // max(1, tails)),
+        ):
+            length = lengths[batch[0]]
+            members = filled(batch, rows_needed(min(length, tails or length)))
+            ids = torch.tensor([prompts[index] for index in members])
+            with torch.inference_mode():
+                scores = branched_log_probs(self.network, ids, options)
+            found[batch] = scores[: len(batch)].cpu().numpy()
+        return found
+
+    def _apart(
+        self, prompts: Sequence[tuple[int, ...]], options: Sequence[Sequence[int]]
+    ) -> NDArray[np.float64]:
+        """Score each prompt with each option as a text of its own, shape ``(prompts, options)``."""
+        sequences = [(*prompt, *option) for prompt in prompts for option in options]
+        starts = [len(prompt) for prompt in prompts for _ in options]
+        nlls = [nll.sum(dtype=np.float64) for _, nll in self._read(sequences, starts)]
+        return -np.array(nlls).reshape(len(prompts), len(options))
+
+    def _ends(self, *, stop_at_newline: bool) -> NDArray[np.bool_]:
+        """Return which tokens end a continuation, shape ``(vocabulary,)``."""
+        ends = np.zeros(self.tokens.vocabulary, dtype=bool)
+        ends[list(self.tokens.end_ids)] = True
+        return ends | self.tokens.holds_line_break if stop_at_newline else ends
+
+    def _texts(self, draws: Draws, row: int) -> list[SampledText]:
+        return [
+            SampledText(self.tokens.decode(ids), float(log_prob), int(length))
+            for ids, log_prob, length in zip(
+                texts_before_end(draws, row),
+                draws.log_prob_nats[row],
+                draws.lengths[row],
+                strict=True,
+            )
+        ]
+
+
+def _split(values: torch.Tensor, counts: Sequence[int]) -> list[Floats]:
+    return np.split(values.cpu().numpy(), np.cumsum(counts)[:-1])

@@ -1,0 +1,105 @@
+"""Progress for a person: bars on a terminal, lines elsewhere, always on stderr."""
+
+from __future__ import annotations
+
+import sys
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Progress as Bars
+
+from euds.progress import Progress, SilentProgress
+
+__all__ = ["TerminalProgress", "default_progress", "format_seconds"]
+
+_WORTH_AN_ESTIMATE_SECONDS = 20
+
+
+def default_progress() -> Progress:
+    """Return bars where a person watches, else silence."""
+    return TerminalProgress() if sys.stderr.isatty() else SilentProgress()
+
+
+def format_seconds(seconds: float) -> str:
+    """Return a duration for people.
+
+    >>> format_seconds(0.3), format_seconds(75), format_seconds(7300)
+    ('0.3 s', '1 min 15 s', '2 h 2 min')
+    """
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+class TerminalProgress:
+    """Shows stages on stderr: bars on a terminal, else a line at the beginning and the end."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, soft_wrap=True)
+        self._bars: Bars | None = None
+        self._task: TaskID | None = None
+        self._left = 0
+        self._done = 0
+        self._seconds = 0.0
+
+    def begin(self, stage: str, *, rows: int, held: int) -> None:
+        """Say what is to be done, and start a bar."""
+        self._left, self._done, self._seconds = rows - held, 0, 0.0
+        self.note(f"{stage}: {rows:,} texts, {held:,} of them in the store already")
+        if self._console.is_terminal:
+            self._bars = Bars(
+                TextColumn("  {task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[rate]}"),
+                TimeRemainingColumn(),
+                console=self._console,
+                transient=True,
+            )
+            self._bars.start()
+            self._task = self._bars.add_task(stage, total=self._left, rate="")
+
+    def advance(self, stage: str, *, rows: int, seconds: float) -> None:
+        """Move the bar; after the first shard say how long the rest will take."""
+        first = self._done == 0
+        self._done += rows
+        self._seconds += seconds
+        rate = self._done / max(self._seconds, 1e-9)
+        remaining = (self._left - self._done) / rate
+        if first and remaining > _WORTH_AN_ESTIMATE_SECONDS:
+            self.note(
+                f"  about {format_seconds(remaining)} to go at {rate:.1f} texts/s; cheaper: "
+                f"a smaller --max-tokens or --model"
+            )
+        if self._bars is not None and self._task is not None:
+            self._bars.update(self._task, advance=rows, rate=f"{rate:.1f}/s")
+
+    def end(self, stage: str) -> None:
+        """Take the bar away and say how long it took."""
+        self._stop_bars()
+        self.note(f"  {stage}: {self._done:,} texts in {format_seconds(self._seconds)}")
+
+    def close(self) -> None:
+        """Leave the terminal as it was, whatever happened."""
+        self._stop_bars()
+
+    def note(self, message: str) -> None:
+        """Print a message."""
+        self._console.print(escape(message), highlight=False)
+
+    def _stop_bars(self) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+            self._bars = self._task = None

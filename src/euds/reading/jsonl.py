@@ -1,0 +1,97 @@
+"""JSONL: one JSON object a line."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import polars as pl
+
+from euds.pool import Source
+from euds.reading.inputs import Input
+from euds.reading.lines import Line, TextStyle, agree, read_lines
+from euds.reading.rows import RAW_CHARACTERS, BadRow, Row
+from euds.reading.values import kind_of
+
+__all__ = ["JsonlReader"]
+
+_HEAD_ROWS = 10_000
+_JSON_SPACE = " \t\r\n"
+
+
+class JsonlReader:
+    """Reads JSONL files; the columns are the keys that the objects have."""
+
+    columns_complete = False
+
+    def __init__(self, inputs: Sequence[Input], encoding: str | None) -> None:
+        self._inputs = inputs
+        self._encoding = encoding
+        self._styles: list[TextStyle] = []
+        self._names: dict[str, None] = {}  # a set that keeps the order
+        self._rows = self._parse_all()
+        self._head = list(itertools.islice(self._rows, _HEAD_ROWS))
+
+    def columns(self) -> list[str]:
+        """Return the keys seen so far; before `rows`, those of the first 10,000 rows."""
+        return list(self._names)
+
+    def rows(self, wanted: list[str]) -> Iterator[Row | BadRow]:
+        """Yield all rows in order, once."""
+        head, self._head = self._head, []
+        return itertools.chain(head, self._rows)
+
+    def records(self, records: list[Any]) -> pl.DataFrame:
+        """Return the lines as a table."""
+        return pl.DataFrame({"record": records}, schema={"record": pl.String})
+
+    def fields_of(self, record: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the object of a line."""
+        fields: dict[str, Any] = json.loads(record["record"])
+        return fields
+
+    def source(self) -> Source:
+        """Return how the first file was written."""
+        style = self._styles[0]
+        return Source(
+            "jsonl",
+            self._inputs[0].suffix,
+            encoding=style.encoding,
+            bom=style.bom,
+            newline=style.newline,
+            columns=tuple(self._names),
+        )
+
+    def _parse_all(self) -> Iterator[Row | BadRow]:
+        for source in self._inputs:
+            style, lines = read_lines(source, self._encoding)
+            self._styles.append(style)
+            agree(self._styles[0], style, names=(self._inputs[0].name, source.name))
+            for line in lines:
+                if isinstance(line, BadRow):
+                    yield line
+                elif line.text.strip(_JSON_SPACE):
+                    yield self._parse(source.name, line)
+
+    def _parse(self, file: str, line: Line) -> Row | BadRow:
+        try:
+            value = json.loads(line.text)
+        except (ValueError, RecursionError) as error:
+            reason = _reason(error)
+        else:
+            if isinstance(value, dict):
+                if not value.keys() <= self._names.keys():
+                    self._names.update(dict.fromkeys(value))
+                return Row(file, line.number, line.text, value)
+            reason = f"the line is {kind_of(value)}, not a JSON object"
+        return BadRow(file, line.number, reason, line.text[:RAW_CHARACTERS])
+
+
+def _reason(error: ValueError | RecursionError) -> str:
+    if isinstance(error, RecursionError):
+        return "the JSON is nested too deeply"
+    if isinstance(error, json.JSONDecodeError):
+        return f"broken JSON: {error.msg} at character {error.colno}"
+    return f"broken JSON: {error}"

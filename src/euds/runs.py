@@ -1,0 +1,256 @@
+"""The run folder: everything one run read, scored and chose, complete once its manifest is there.
+
+::
+
+    RUN/
+        pool.parquet         the samples, and their records as they were read
+        scores.parquet       the score table
+        selection.parquet    kept, reason, ranks, inclusion, by id
+        subset.<as input>    the kept rows, in the input's own format
+        rejected.jsonl       rows that could not be used: file, line, reason, raw
+        manifest.json        inputs, settings, versions, seconds, checksums; written last
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from euds.atomic import atomic_write, write_bytes_atomically
+from euds.errors import InputError, OptionError, StoreError
+from euds.pool import Pool
+from euds.scores import ScoreTable
+from euds.selection.selection import Selection
+from euds.writing import write_rejected
+
+__all__ = ["MANIFEST_VERSION", "RunFolder"]
+
+MANIFEST_VERSION = 1
+_PACKAGES = ("euds", "numpy", "polars", "scipy", "torch", "transformers")
+_POOL, _SCORES, _SELECTION = "pool.parquet", "scores.parquet", "selection.parquet"
+_REJECTED, _MANIFEST = "rejected.jsonl", "manifest.json"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A folder that holds one run.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The folder.
+    """
+
+    path: Path
+
+    @classmethod
+    def create(cls, path: Path) -> RunFolder:
+        """Make the folder, or take over one that holds an earlier run and nothing else.
+
+        Raises
+        ------
+        OptionError
+            If something that no run wrote is in it.
+        """
+        folder = cls(path)
+        if path.exists() and not path.is_dir():
+            raise OptionError(
+                "the run folder is a file", where=str(path), next_step="name another with --out"
+            )
+        strangers = (
+            sorted(entry.name for entry in path.iterdir() if not folder._is_ours(entry.name))
+            if path.exists()
+            else []
+        )
+        if strangers:
+            raise OptionError(
+                "the run folder holds files that are not of a run",
+                where=str(path),
+                got=", ".join(strangers[:3]) + (", ..." if len(strangers) > 3 else ""),
+                expected="a new or empty folder, or that of an earlier run",
+                next_step="name another with --out",
+            )
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            folder._manifest_path.unlink(missing_ok=True)
+            for leftover in path.glob(".*.partial"):  # of a run that was killed while it wrote
+                leftover.unlink()
+        except OSError as error:
+            raise StoreError(
+                "the run folder cannot be made",
+                where=str(path),
+                got=str(error),
+                next_step="name another with --out",
+            ) from error
+        return folder
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """Return the folder of a run that is complete.
+
+        Raises
+        ------
+        InputError
+            If there is no run, or it was not finished.
+        """
+        folder = cls(path)
+        if not path.is_dir():
+            raise InputError(
+                "there is no run folder here",
+                where=str(path),
+                next_step="make one with: euds run INPUT --out " + str(path),
+            )
+        if not folder._manifest_path.exists():
+            held = ", ".join(sorted(entry.name for entry in path.iterdir())[:5])
+            raise InputError(
+                "this folder holds no complete run",
+                where=str(path),
+                got=held or "an empty folder",
+                expected=_MANIFEST,
+                next_step="run the same 'euds run' or 'euds score' command again: it goes on "
+                "where it was",
+            )
+        return folder
+
+    @staticmethod
+    def _is_ours(name: str) -> bool:
+        known = {_POOL, _SCORES, _SELECTION, _REJECTED, _MANIFEST}
+        return name in known or name.startswith(("subset", "."))
+
+    @property
+    def _manifest_path(self) -> Path:
+        return self.path / _MANIFEST
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """The manifest."""
+        try:
+            content = json.loads(self._manifest_path.read_bytes())
+        except (OSError, ValueError) as error:
+            raise StoreError(
+                "the manifest cannot be read",
+                where=str(self._manifest_path),
+                got=str(error),
+                next_step="run the same command again",
+            ) from error
+        if not isinstance(content, dict) or content.get("manifest_version") != MANIFEST_VERSION:
+            version = content.get("manifest_version") if isinstance(content, dict) else None
+            raise StoreError(
+                "the manifest is of another version of euds",
+                where=str(self._manifest_path),
+                got=f"version {version}",
+                expected=f"version {MANIFEST_VERSION}",
+                next_step="run the same command again with this euds",
+            )
+        return content
+
+    def save_scored(self, pool: Pool, table: ScoreTable) -> None:
+        """Write pool, rejected rows and scores."""
+        (self.path / _SELECTION).unlink(missing_ok=True)
+        self._remove_subset()
+        with atomic_write(self.path / _POOL) as aside:
+            pool.save(aside)
+        with atomic_write(self.path / _SCORES) as aside:
+            table.save(aside)
+        write_rejected(pool, self.path / _REJECTED)
+
+    def save_selection(self, selection: Selection) -> Path:
+        """Write the selection and the subset; return the subset's path."""
+        self._manifest_path.unlink(missing_ok=True)
+        self._remove_subset()
+        with atomic_write(self.path / _SELECTION) as aside:
+            selection.frame.write_parquet(aside)
+        return selection.write(self.path / f"subset{selection.pool.source.suffix}")
+
+    def _remove_subset(self) -> None:
+        for stale in self.path.glob("subset*"):
+            if stale.is_dir():
+                shutil.rmtree(stale)
+            else:
+                stale.unlink()
+
+    def save_manifest(self, content: dict[str, Any]) -> None:
+        """Write the manifest: the run is complete."""
+        manifest = {
+            "manifest_version": MANIFEST_VERSION,
+            "written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "versions": _versions(),
+            "machine": {
+                "system": platform.platform(),
+                "processor": platform.processor() or platform.machine(),
+                "cores": os.cpu_count(),
+            },
+            **content,
+            "checksums": {
+                entry.name: _file_digest(entry)
+                for entry in sorted(self.path.iterdir())
+                if entry.is_file() and not entry.name.startswith(".")
+            },
+        }
+        text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
+        write_bytes_atomically(self._manifest_path, text.encode())
+
+    def load_pool(self) -> Pool:
+        """Read the pool, with its rejected rows."""
+        return self._load(_POOL, Pool.load)
+
+    def load_scores(self) -> ScoreTable:
+        """Read the scores."""
+        return self._load(_SCORES, ScoreTable.load)
+
+    def load_selection(self) -> pl.DataFrame:
+        """Read the selection's frame.
+
+        Raises
+        ------
+        InputError
+            If nothing was selected yet.
+        """
+        if not (self.path / _SELECTION).exists():
+            raise InputError(
+                "nothing was selected in this run yet",
+                where=str(self.path),
+                next_step=f"euds select {self.path} --keep 0.16",
+            )
+        return self._load(_SELECTION, pl.read_parquet)
+
+    def _load(self, name: str, read: Any) -> Any:
+        path = self.path / name
+        try:
+            return read(path)
+        except (OSError, pl.exceptions.PolarsError, KeyError, ValueError) as error:
+            raise StoreError(
+                "a file of the run cannot be read",
+                where=str(path),
+                got=str(error).splitlines()[0],
+                next_step="run the same command again",
+            ) from error
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": sys.version.split()[0]}
+    for package in _PACKAGES:
+        # Extras may not be installed.
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[package] = importlib.metadata.version(package)
+    return versions
+
+
+def _file_digest(path: Path) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    with path.open("rb") as stream:
+        while chunk := stream.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()

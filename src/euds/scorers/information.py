@@ -1,0 +1,301 @@
+"""Information entropy (IE): how rare and how varied the words of a text are; no model needed.
+
+Texts are cut into words by one regular expression and counted in two passes. The first takes the
+texts in chunks, which bounds the memory, and writes each chunk's words as numbers; the second adds
+the chunks' counts up and turns them into scores. Counts are integers and the sums over them are
+exact (see `euds.entropy`), so that no score depends on chunks, threads or the order of the texts.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from euds import entropy
+from euds.errors import OptionError
+from euds.pool import Texts
+from euds.scorers.base import Measure, ScoreColumns
+
+__all__ = ["WORD", "InformationScorer", "split_words"]
+
+# Scripts that put no space between words. Script extensions, so that marks which several of them
+# share, such as the Japanese prolonged sound mark, are in.
+_UNSPACED = (
+    r"\p{scx=Han}\p{scx=Hiragana}\p{scx=Katakana}"
+    r"\p{scx=Thai}\p{scx=Lao}\p{scx=Khmer}\p{scx=Myanmar}"
+)
+_LETTER = rf"[\w--[{_UNSPACED}]]"
+_PICTURE = r"\p{Extended_Pictographic}[\p{M}\p{Emoji_Modifier}]*"
+
+WORD = "|".join(
+    [
+        rf"{_LETTER}+(?:['’]{_LETTER}+)*",  # letters, digits, marks, "_"; with inner apostrophes
+        rf"[{_UNSPACED}]\p{{M}}*",  # each character of an unspaced script, with its marks
+        r"\p{Regional_Indicator}{2}",  # a flag
+        rf"{_PICTURE}(?:\x{{200D}}{_PICTURE})*",  # an emoji, joined ones included
+        r"[^\s\w\p{Cc}\p{Cf}]\p{M}*",  # any other visible character: punctuation, symbols
+    ]
+)
+"""What a word is: a regular expression in the syntax of Rust's ``regex``, for lower-cased text."""
+
+_FEWEST_WORDS = 4
+_MOST_WORDS = 100_000
+_TOO_SHORT = f"fewer than {_FEWEST_WORDS} words"
+_TEXTS_PER_CHUNK = 10_000
+_MOST_THREADS = 8  # each holds the words of one chunk
+# Words are shorter than this on average, so that the beginning of a long text is mostly enough.
+_CHARACTERS_PER_WORD = 10
+
+
+@dataclass(frozen=True)
+class InformationScorer:
+    """Scores texts by the information entropy of their words; ignores contexts and models.
+
+    Words are lower-cased and found by `WORD`; only the first ``max_tokens`` of a text count, for
+    its scores and for the pool's word counts alike. The pool is that of the distinct texts, however
+    many contexts a text stands in: IE is about the text itself.
+
+    ``ie``
+        Leave-one-out cross-entropy under the pool's own word frequencies
+        (`euds.entropy.word_cross_entropy`), in nats per word: how rare the words are.
+    ``ie_plugin``
+        Plug-in entropy (`euds.entropy.word_entropy`), in nats: how varied the words are. Largely
+        a measure of length.
+    ``ie_norm``
+        ``ie_plugin / ln(words)``, between 0 and 1.
+    ``words``, ``ie_cut``
+        Number of words counted, and whether the text had more.
+    ``ie_reason``
+        Null, or why the three scores are null: texts with fewer than 4 words have none.
+
+    Parameters
+    ----------
+    max_tokens : int
+        How many words of a text count, from its beginning; 4 to 100,000.
+    alpha : float
+        What is added to each count of the pool's word frequencies; positive.
+
+    Raises
+    ------
+    OptionError
+        If a parameter is out of range.
+
+    Examples
+    --------
+    >>> texts = Texts.of(["the film was good", "the film was bad", "zounds what a hoot"])
+    >>> scores = InformationScorer().score(texts, measure=None)
+    >>> scores.frame.sort("ie")["ie"].round(2).to_list()
+    [2.69, 2.69, 4.49]
+    """
+
+    name: ClassVar[str] = "ie"
+
+    max_tokens: int = 128
+    alpha: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not _FEWEST_WORDS <= self.max_tokens <= _MOST_WORDS:
+            raise OptionError(
+                "the number of words that count is out of range",
+                where="max_tokens",
+                got=str(self.max_tokens),
+                expected=f"{_FEWEST_WORDS} to {_MOST_WORDS}",
+            )
+        if not 0 < self.alpha < float("inf"):
+            raise OptionError(
+                "what is added to word counts must be positive",
+                where="alpha",
+                got=str(self.alpha),
+                expected="a number above 0, such as 0.1",
+            )
+
+    def score(self, texts: Texts, measure: Measure | None) -> ScoreColumns:
+        """Score each text; ``measure`` is not used."""
+        distinct = texts.frame.select(pl.col("text").unique())
+        chunks = _count_words(distinct["text"], max_words=self.max_tokens)
+        pool = _add_up(chunks)
+        scores = pl.concat(
+            _score_chunk(chunk, counts, pool, alpha=self.alpha)
+            for chunk, counts in zip(chunks, pool.counts, strict=True)
+        )
+        frame = texts.frame.select("key", "text").join(
+            distinct.hstack(scores), on="text", how="left", maintain_order="left"
+        )
+        return ScoreColumns(frame.drop("text"), _notes(scores, pool))
+
+
+def split_words(texts: pl.Series, *, max_words: int) -> pl.DataFrame:
+    """Split texts into lower-cased words, and keep the first ones.
+
+    Parameters
+    ----------
+    texts : polars.Series of String
+    max_words : int
+        How many words of each text to keep.
+
+    Returns
+    -------
+    polars.DataFrame
+        ``words``, a list of strings, and ``cut``: whether the text had more words.
+
+    Examples
+    --------
+    >>> split_words(pl.Series(["Don't stop 漢字!"]), max_words=4).rows()
+    [(["don't", 'stop', '漢', '字'], True)]
+    """
+    # The end of a beginning may split a word in two ("don't" into "don" and "'"): with two words
+    # more than are kept, those that are kept are whole, and there is at least one more.
+    enough = max_words + 2
+    beginning = pl.col("text").str.head(_CHARACTERS_PER_WORD * enough)
+    # A text is split as a whole only if its beginning may hold too few words: rows that are null
+    # cost nothing, and a book costs no more than a page.
+    unsure = (pl.col("beginning").str.len_bytes() < pl.col("text").str.len_bytes()) & (
+        pl.col("words").list.len() < enough
+    )
+    whole = pl.when(unsure).then("text")
+    return (
+        texts.to_frame("text")
+        .with_columns(beginning=beginning)
+        .with_columns(words=_split(pl.col("beginning")))
+        .select(words=pl.when(unsure).then(_split(whole)).otherwise("words"))
+        .select(
+            words=pl.col("words").list.head(max_words),
+            cut=pl.col("words").list.len() > max_words,
+        )
+    )
+
+
+def _split(text: pl.Expr) -> pl.Expr:
+    return text.str.to_lowercase().str.extract_all(WORD)
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """The words of some texts as numbers, the texts laid end to end.
+
+    Parameters
+    ----------
+    vocabulary : polars.Series of String, length V
+        The distinct words; a word's place is its code.
+    codes : ndarray of uint32, shape (words,)
+    own_counts : ndarray of an unsigned integer type, shape (words,)
+        How often each word is in its text.
+    lengths : ndarray of int64, shape (texts,)
+        Number of words of each text; may be 0.
+    cut : ndarray of bool, shape (texts,)
+    """
+
+    vocabulary: pl.Series
+    codes: NDArray[np.uint32]
+    own_counts: NDArray[np.unsignedinteger[Any]]
+    lengths: NDArray[np.int64]
+    cut: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """The word counts of all chunks together.
+
+    Parameters
+    ----------
+    counts : list of ndarray of int64
+        For each chunk and each of its codes, how often the word is in the whole pool.
+    words, vocabulary : int
+        Number of words, and of distinct words.
+    """
+
+    counts: list[NDArray[np.int64]]
+    words: int
+    vocabulary: int
+
+
+def _count_words(texts: pl.Series, *, max_words: int) -> list[_Chunk]:
+    starts = range(0, max(len(texts), 1), _TEXTS_PER_CHUNK)
+    slices = [texts.slice(start, _TEXTS_PER_CHUNK) for start in starts]
+    # Polars splits a column into words on one thread, but without the interpreter's lock.
+    with ThreadPoolExecutor(min(pl.thread_pool_size(), _MOST_THREADS)) as threads:
+        return list(threads.map(partial(_count_chunk, max_words=max_words), slices))
+
+
+def _count_chunk(texts: pl.Series, *, max_words: int) -> _Chunk:
+    split = split_words(texts, max_words=max_words)
+    lengths = split["words"].list.len().to_numpy().astype(np.int64)
+    # Nulls, because some versions of polars explode an empty list into one.
+    words = split.select(word=pl.col("words").explode()).drop_nulls().with_row_index("place")
+    # For each distinct word its places, in ascending order.
+    places = words.group_by("word").agg("place")
+    place = places["place"].explode().to_numpy()
+    code = np.repeat(np.arange(places.height), places["place"].list.len().to_numpy())
+    text = np.repeat(np.arange(len(texts)), lengths)[place]
+    # So grouped, the repeats of a word in one text are neighbours.
+    ends = np.flatnonzero(np.diff(code * len(texts) + text, append=-1)) + 1
+    repeats = np.diff(ends, prepend=0)
+    codes = np.empty(words.height, dtype=np.uint32)
+    codes[place] = code
+    own_counts = np.empty(words.height, dtype=np.min_scalar_type(max_words))
+    own_counts[place] = np.repeat(repeats, repeats)
+    return _Chunk(places["word"], codes, own_counts, lengths, split["cut"].to_numpy())
+
+
+def _add_up(chunks: list[_Chunk]) -> _Pool:
+    in_chunk = pl.concat(
+        pl.DataFrame({"word": chunk.vocabulary, "count": np.bincount(chunk.codes)})
+        for chunk in chunks
+    )
+    in_pool = in_chunk.group_by("word").agg(pl.col("count").sum())
+    counts = in_chunk.select("word").join(in_pool, on="word", how="left", maintain_order="left")
+    ends = np.cumsum([len(chunk.vocabulary) for chunk in chunks])
+    return _Pool(
+        counts=np.split(counts["count"].to_numpy(), ends[:-1]),
+        words=int(in_pool["count"].sum()),
+        vocabulary=in_pool.height,
+    )
+
+
+def _score_chunk(
+    chunk: _Chunk, pool_counts: NDArray[np.int64], pool: _Pool, *, alpha: float
+) -> pl.DataFrame:
+    scored = chunk.lengths >= _FEWEST_WORDS
+    lengths = chunk.lengths[scored]
+    in_scored = np.repeat(scored, chunk.lengths)
+    own_counts = chunk.own_counts[in_scored]
+    scores = {
+        "ie": entropy.word_cross_entropy(
+            own_counts,
+            pool_counts[chunk.codes[in_scored]],
+            lengths,
+            pool_words=pool.words,
+            pool_vocabulary=pool.vocabulary,
+            alpha=alpha,
+        ),
+        "ie_plugin": entropy.word_entropy(own_counts, lengths),
+        "ie_norm": entropy.normalised_word_entropy(own_counts, lengths),
+    }
+    return pl.DataFrame(
+        {
+            **{name: _with_nulls(values, scored) for name, values in scores.items()},
+            "words": chunk.lengths,
+            "ie_cut": chunk.cut,
+        }
+    ).with_columns(ie_reason=pl.when(pl.col("words") < _FEWEST_WORDS).then(pl.lit(_TOO_SHORT)))
+
+
+def _with_nulls(values: NDArray[np.float64], where: NDArray[np.bool_]) -> pl.Series:
+    column = np.full(where.size, np.nan)
+    column[where] = values
+    return pl.Series(column, nan_to_null=True)
+
+
+def _notes(scores: pl.DataFrame, pool: _Pool) -> dict[str, Any]:
+    return {
+        "pool_words": pool.words,
+        "pool_vocabulary": pool.vocabulary,
+        "texts_cut": int(scores["ie_cut"].sum()),
+        "texts_too_short": scores["ie_reason"].count(),
+    }

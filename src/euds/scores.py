@@ -1,0 +1,96 @@
+"""The score table: one row a sample, named columns of numbers, and how they were made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from euds.errors import OptionError, did_you_mean
+
+__all__ = ["SYNONYMS", "ScoreTable", "canonical_score"]
+
+_PROVENANCE_METADATA = "euds.provenance"
+
+SYNONYMS = {
+    "ie_xent": "ie",
+    "ge_mte": "ge",
+    "se_snne": "se",
+    "se_label": "se",
+    "perplexity": "ge_nll",
+    "length": "words",
+}
+"""Full names of the default variants, and everyday names, to the columns they stand for."""
+
+
+def canonical_score(name: str) -> str:
+    """Return the column that a score's name stands for.
+
+    >>> canonical_score("ie_xent"), canonical_score("ge_gap")
+    ('ie', 'ge_gap')
+    """
+    return SYNONYMS.get(name, name)
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    """Scores of a pool's samples; joined by id, never by position.
+
+    Parameters
+    ----------
+    frame : polars.DataFrame
+        ``id``, score columns, and for each scorer ``<scorer>_reason``: null where the score is
+        there, else why it is not.
+    provenance : dict
+        Per scorer what a reader should know (model, prompt, precision), and under ``stages`` what
+        was measured and how long it took.
+    """
+
+    frame: pl.DataFrame
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The score columns."""
+        return tuple(
+            name
+            for name, dtype in self.frame.schema.items()
+            if dtype.is_numeric() and name not in ("ge_tokens", "se_meanings")
+        )
+
+    def require(self, names: Sequence[str]) -> None:
+        """Check that the table has these score columns.
+
+        Raises
+        ------
+        OptionError
+            If one is missing.
+        """
+        for name in names:
+            if name not in self.frame.columns:
+                raise OptionError(
+                    f"there is no score {name!r}",
+                    got=", ".join(self.names) or "no scores at all",
+                    next_step=did_you_mean(name, self.names)
+                    or f"score it first: euds score ... --scores {name.split('_')[0]}",
+                )
+
+    def save(self, path: Path) -> None:
+        """Write the table to one Parquet file that `load` reads."""
+        metadata = {_PROVENANCE_METADATA: json.dumps(_without_times(self.provenance))}
+        self.frame.write_parquet(path, metadata=metadata)
+
+    @classmethod
+    def load(cls, path: Path) -> ScoreTable:
+        """Read a table that `save` wrote."""
+        metadata = pl.read_parquet_metadata(path)
+        return cls(pl.read_parquet(path), json.loads(metadata.get(_PROVENANCE_METADATA, "{}")))
+
+
+def _without_times(provenance: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what differs between equal runs, so that equal scores make equal files."""
+    return {name: value for name, value in provenance.items() if name != "stages"}

@@ -1,0 +1,294 @@
+"""From a pool to its score table: which scorers, with which models, prompts and options."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from euds.engines.base import Engine
+from euds.engines.local import LocalEngine
+from euds.errors import OptionError, did_you_mean
+from euds.measuring import Measurer
+from euds.pool import Pool
+from euds.progress import Progress
+from euds.progress_bars import default_progress
+from euds.prompts import Task, Template, task_named, user_template
+from euds.scorers.base import Scorer
+from euds.scorers.information import InformationScorer
+from euds.scores import ScoreTable, canonical_score
+from euds.store import Store
+
+__all__ = ["SCORERS", "ScoreSettings", "score"]
+
+SCORERS = ("ie", "ge", "se")
+_MOST_OPTIONS = 100
+
+
+@dataclass(frozen=True)
+class ScoreSettings:
+    """Everything that decides the scores of a pool, apart from the pool.
+
+    Parameters
+    ----------
+    task : str or None
+        ``sentiment``, ``topic``, ``yes-no`` or ``answer``: sets how semantic entropy is had, and
+        its prompts. None: continuations of the text.
+    options : tuple of str
+        The closed set of answers; empty takes the pool's distinct label names.
+    prompts : tuple of str
+        The user's own templates, which compete with the built-in ones.
+    calibration : {"mean", "content-free", "none"}
+        Of the options' log-probabilities.
+    model, encoder, entailment : str or None
+        Names of the language model, of the encoder that compares answers, and of an entailment
+        model to compare them with instead.
+    precision : {"auto", "float32", "bfloat16"}
+        What the language model computes in.
+    max_tokens, max_context_tokens : int
+        Where text and context are cut: each scorer counts in its own tokens, words for IE.
+    answers, max_new_tokens : int
+        Sampled answers a text, and tokens an answer.
+    seed : int
+        Of the sampled answers.
+    batch_tokens : int or None
+        Tokens that go through a model together; changes speed, not scores.
+    """
+
+    task: str | None = None
+    options: tuple[str, ...] = ()
+    prompts: tuple[str, ...] = ()
+    calibration: str = "mean"
+    model: str = "smollm2-135m"
+    encoder: str = "minilm-l6"
+    entailment: str | None = None
+    precision: str = "auto"
+    max_tokens: int = 128
+    max_context_tokens: int = 256
+    answers: int = 10
+    max_new_tokens: int = 20
+    seed: int = 0
+    batch_tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.batch_tokens is not None and self.batch_tokens < 1:
+            raise OptionError("batch-tokens is too small", got=str(self.batch_tokens))
+        for name, least in (
+            ("max_tokens", 1),
+            ("max_context_tokens", 0),
+            ("answers", 2),
+            ("max_new_tokens", 1),
+        ):
+            if getattr(self, name) < least:
+                raise OptionError(
+                    f"{name.replace('_', '-')} is too small",
+                    got=str(getattr(self, name)),
+                    expected=f"at least {least}",
+                )
+        if self.task is not None:
+            task_named(self.task)
+
+
+def score(
+    pool: Pool,
+    scores: Sequence[str] = ("ie", "ge"),
+    *,
+    store: Store | None = None,
+    engine: Engine | None = None,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> ScoreTable:
+    """Score every sample of a pool, without labels.
+
+    What was measured before, in this run or any other, is taken from the store.
+
+    Parameters
+    ----------
+    pool : Pool
+        The samples.
+    scores : sequence of str
+        Which entropies: of ``ie``, ``ge``, ``se``.
+    store : Store, optional
+        Where measurements are kept; the user's store by default.
+    engine : Engine, optional
+        Where texts are measured; this process by default.
+    progress : Progress, optional
+        Is told what happens; by default bars on stderr where that is a terminal, else silence.
+    **settings
+        The fields of `ScoreSettings`.
+
+    Returns
+    -------
+    ScoreTable
+        The columns of each scorer (see `euds.scorers`), by sample id.
+
+    Raises
+    ------
+    OptionError
+        If a score, task or setting is unknown, or the options of a closed set are missing.
+    """
+    asked = _scorer_names(scores)
+    chosen = make_settings(**settings)
+    shown = progress or default_progress()
+    measurer = Measurer(store or Store.default(), engine or LocalEngine(), shown)
+    try:
+        return _score(
+            pool, make_scorers(asked, chosen, label_names=pool.label_names), measurer, chosen
+        )
+    finally:
+        shown.close()
+
+
+def _score(
+    pool: Pool, scorers: Sequence[Scorer], measurer: Measurer, settings: ScoreSettings
+) -> ScoreTable:
+    texts = pool.texts
+    frame = pool.frame.select("id", "key")
+    provenance: dict[str, Any] = {"settings": asdict(settings)}
+    for scorer in scorers:
+        columns = scorer.score(texts, measurer)
+        frame = frame.join(columns.frame, on="key", how="left", maintain_order="left")
+        provenance[scorer.name] = columns.notes
+    provenance["stages"] = [asdict(stage) for stage in measurer.stages]
+    return ScoreTable(frame.drop("key"), provenance)
+
+
+def make_settings(**settings: Any) -> ScoreSettings:
+    """Return the settings; an unknown name is the caller's mistake and says so."""
+    known = ScoreSettings.__dataclass_fields__
+    for name in settings:
+        if name not in known:
+            raise OptionError(
+                f"there is no setting {name!r}",
+                expected=", ".join(known),
+                next_step=did_you_mean(name, known),
+            )
+    for name in ("options", "prompts"):
+        if name in settings:
+            settings[name] = tuple(settings[name])
+    return ScoreSettings(**settings)
+
+
+def make_scorers(
+    names: Sequence[str], settings: ScoreSettings, *, label_names: tuple[str, ...]
+) -> list[Scorer]:
+    """Return the scorers to run. Of the labels they get the distinct names and nothing else."""
+    scorers: list[Scorer] = []
+    if "ie" in names:
+        scorers.append(InformationScorer(max_tokens=settings.max_tokens))
+    if "ge" in names:
+        scorers.append(_generative(settings))
+    if "se" in names:
+        task = task_named(settings.task) if settings.task else None
+        if task is not None and task.mode == "label":
+            scorers.append(_semantic_options(settings, task, label_names))
+        else:
+            scorers.append(_semantic_answers(settings, task))
+    return scorers
+
+
+def _scorer_names(scores: Sequence[str]) -> list[str]:
+    names = []
+    for name in scores:
+        scorer = canonical_score(name).split("_")[0]
+        if scorer not in SCORERS:
+            raise OptionError(
+                f"there is no score {name!r}",
+                expected="some of ie, ge, se",
+                next_step=did_you_mean(name, SCORERS),
+            )
+        if scorer not in names:
+            names.append(scorer)
+    if not names:
+        raise OptionError("no score was asked for", expected="some of ie, ge, se")
+    return names
+
+
+def _model_settings(settings: ScoreSettings) -> dict[str, Any]:
+    from euds.models import resolve_precision
+    from euds.models.sources import resolve
+
+    return {
+        "model": resolve(settings.model),
+        "precision": resolve_precision(settings.precision),
+        "max_tokens": settings.max_tokens,
+        "max_context_tokens": settings.max_context_tokens,
+        "batch_tokens": settings.batch_tokens,
+    }
+
+
+def _generative(settings: ScoreSettings) -> Scorer:
+    from euds.scorers.generative import GenerativeScorer, TokenEntropies
+
+    return GenerativeScorer(TokenEntropies(**_model_settings(settings)))
+
+
+def _semantic_options(settings: ScoreSettings, task: Task, label_names: tuple[str, ...]) -> Scorer:
+    from euds.scorers.semantic_options import OptionLogProbs, SemanticOptionsScorer
+
+    options = closed_set(settings.options, task, label_names)
+    model_settings = _model_settings(settings)
+    candidates = tuple(
+        OptionLogProbs(template=template, options=options, **model_settings)
+        for template in _templates(settings, task)
+    )
+    return SemanticOptionsScorer(candidates, calibration=settings.calibration)
+
+
+def _semantic_answers(settings: ScoreSettings, task: Task | None) -> Scorer:
+    from euds.models.sources import resolve
+    from euds.scorers.semantic_answers import SampledAnswers, SemanticAnswersScorer
+
+    sampling = SampledAnswers(
+        template=_templates(settings, task)[0] if task else None,
+        count=settings.answers,
+        max_new_tokens=settings.max_new_tokens,
+        seed=settings.seed,
+        **_model_settings(settings),
+    )
+    if settings.entailment is not None:
+        return SemanticAnswersScorer(sampling, "entailment", resolve(settings.entailment))
+    return SemanticAnswersScorer(sampling, "embedding", resolve(settings.encoder))
+
+
+def _templates(settings: ScoreSettings, task: Task) -> tuple[Template, ...]:
+    """Return the templates that this model can be asked, the user's own first."""
+    from euds.models.sources import resolve
+
+    own = tuple(user_template(pattern) for pattern in settings.prompts)
+    chat_works = resolve(settings.model).has_chat_template
+    for template in own:
+        if template.chat and not chat_works:
+            raise OptionError(
+                f"the model {settings.model} has no chat template",
+                got=repr(template.pattern),
+                next_step="leave out 'chat:', or name an instruction-tuned model",
+            )
+    return own + tuple(template for template in task.templates if chat_works or not template.chat)
+
+
+def closed_set(
+    options: tuple[str, ...], task: Task, label_names: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Return the closed set of answers, sorted: given, else the label names, else the task's own.
+
+    Raises
+    ------
+    OptionError
+        If there is none, or it is too large to be one.
+    """
+    found = tuple(sorted(set(options))) or label_names or task.options
+    if len(found) < 2:
+        raise OptionError(
+            f"the task {task.name} needs a closed set of answers",
+            got=f"{len(found)} distinct label name(s)" if found else "no labels and no options",
+            expected="at least two",
+            next_step="name them, for example --options positive,negative",
+        )
+    if len(found) > _MOST_OPTIONS:
+        raise OptionError(
+            f"the label column has {len(found):,} distinct values, too many for a closed set",
+            expected=f"at most {_MOST_OPTIONS}",
+            next_step="name the column of class labels with --label, or the answers with --options",
+        )
+    return found

@@ -1,0 +1,130 @@
+"""Ranks that are free of length.
+
+Most entropies of a text depend on how long it is: a plug-in entropy grows with it, a mean over
+tokens varies less. An interval on such a score is in good part a length filter. So the dependence
+on length is taken out before ranking: location and spread of the score are fitted as piecewise
+linear functions of the logarithm of the length, and what is ranked is the standardised residual.
+Taking out the spread too matters: otherwise the middle of the ranks would be full of long texts.
+
+Within groups (the option that the model itself finds likeliest) fit and ranks are made per group.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+__all__ = ["length_free_ranks", "mid_ranks", "spearman", "tied_share"]
+
+_KNOTS = 6
+_ROWS_PER_KNOT = 30
+_SMALLEST_GROUP = 30
+
+Floats = NDArray[np.float64]
+
+
+def mid_ranks(values: Floats) -> Floats:
+    """Return each value's quantile in (0, 1): (rank - 1/2) / n, ties sharing their mean rank.
+
+    Parameters
+    ----------
+    values : ndarray of float, shape (n,)
+        NaN marks a missing value; its rank is NaN, and it does not count in n.
+
+    Returns
+    -------
+    ndarray of float, shape (n,)
+
+    >>> mid_ranks(np.array([3.0, 1.0, np.nan, 2.0])).round(3).tolist()
+    [0.833, 0.167, nan, 0.5]
+    """
+    ranks = np.full(values.shape, np.nan)
+    there = np.isfinite(values)
+    if there.any():
+        ranks[there] = (rankdata(values[there]) - 0.5) / there.sum()
+    return ranks
+
+
+def length_free_ranks(
+    values: Floats, lengths: Floats, *, groups: NDArray[np.int64] | None = None
+) -> Floats:
+    """Return ranks of the values with their dependence on length taken out.
+
+    Parameters
+    ----------
+    values : ndarray of float, shape (n,)
+        Scores; NaN where missing.
+    lengths : ndarray of float, shape (n,)
+        Lengths in tokens or words, not negative.
+    groups : ndarray of int, shape (n,), optional
+        Groups to rank within. Groups of fewer than 30 rows are ranked together.
+
+    Returns
+    -------
+    ndarray of float, shape (n,)
+        Quantiles in (0, 1) among the rows (of the same group) that have a value.
+    """
+    ranks = np.full(values.shape, np.nan)
+    there = np.isfinite(values)
+    labels = np.zeros(len(values), np.int64) if groups is None else _merge_small(groups, there)
+    for label in np.unique(labels[there]):
+        members = there & (labels == label)
+        ranks[members] = mid_ranks(_standardised(values[members], np.log1p(lengths[members])))
+    return ranks
+
+
+def _merge_small(groups: NDArray[np.int64], there: NDArray[np.bool_]) -> NDArray[np.int64]:
+    labels, counts = np.unique(groups[there], return_counts=True)
+    small = labels[counts < _SMALLEST_GROUP]
+    return np.where(np.isin(groups, small), -1, groups)
+
+
+def _standardised(values: Floats, positions: Floats) -> Floats:
+    """Return the residuals of a fit of location on position, over a fit of their spread."""
+    basis = _hat_basis(positions)
+    residuals = values - _fitted(basis, values)
+    spread = _fitted(basis, np.abs(residuals))
+    # Where all values of one length are equal the spread is zero and there is nothing to scale.
+    floor = 0.05 * np.abs(residuals).mean()
+    scaled = residuals / np.maximum(spread, floor) if floor > 0 else residuals
+    # Sums in another order differ in the last digits: values that were equal must stay tied.
+    return np.round(scaled, 9)
+
+
+def _fitted(basis: Floats, values: Floats) -> Floats:
+    coefficients, *_ = np.linalg.lstsq(basis, values, rcond=None)
+    return np.asarray(basis @ coefficients, dtype=np.float64)
+
+
+def _hat_basis(positions: Floats) -> Floats:
+    """Return a basis of piecewise linear functions with knots at quantiles, shape ``(n, knots)``."""
+    count = int(np.clip(len(positions) // _ROWS_PER_KNOT, 1, _KNOTS))
+    knots = np.unique(np.quantile(positions, np.linspace(0, 1, count)))
+    if len(knots) < 2:
+        return np.ones((len(positions), 1))
+    return np.column_stack([np.interp(positions, knots, unit) for unit in np.eye(len(knots))])
+
+
+def spearman(first: Floats, second: Floats) -> float | None:
+    """Return Spearman's rank correlation over rows that have both; None if it is not defined."""
+    both = np.isfinite(first) & np.isfinite(second)
+    if both.sum() < 3:
+        return None
+    x, y = rankdata(first[both]), rankdata(second[both])
+    if np.ptp(x) == 0 or np.ptp(y) == 0:
+        return None
+    return float(np.corrcoef(x, y)[0, 1])
+
+
+def tied_share(values: Floats) -> float:
+    """Return the share of rows whose value some other row has too.
+
+    >>> tied_share(np.array([1.0, 1.0, 2.0, np.nan]))
+    0.6666666666666666
+    """
+    there = values[np.isfinite(values)]
+    if not len(there):
+        return 0.0
+    _, counts = np.unique(there, return_counts=True)
+    return float(counts[counts > 1].sum() / len(there))

@@ -1,0 +1,131 @@
+"""Tables for the eye: rows of a run, models and data sets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import polars as pl
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from euds.errors import OptionError, did_you_mean
+from euds.runs import RunFolder
+from euds.summary import shorten
+
+if TYPE_CHECKING:
+    from euds.datasets import Dataset
+    from euds.models.sources import KnownModel
+
+__all__ = ["rows_of", "show_datasets", "show_models", "show_rows"]
+
+_SHOWN_SCORES = ("words", "ie", "ge", "se", "se_option")
+
+
+def rows_of(
+    folder: RunFolder,
+    *,
+    kept: bool | None = None,
+    reason: str | None = None,
+    contains: str | None = None,
+    sort: str | None = None,
+    limit: int | None = None,
+) -> pl.DataFrame:
+    """Return rows of a run with text, scores, fate and ranks.
+
+    Parameters
+    ----------
+    folder : RunFolder
+        The run.
+    kept : bool, optional
+        Only kept rows, or only dropped ones.
+    reason : str, optional
+        Only rows dropped for this reason.
+    contains : str, optional
+        Only rows whose text contains this, as it stands.
+    sort : str, optional
+        The column to sort by, with a minus in front for descending.
+    limit : int, optional
+        The most rows to return.
+    """
+    rows = (
+        folder.load_pool()
+        .frame.select("id", "file", "line", "text", "label")
+        .join(folder.load_scores().frame, on="id", how="left", maintain_order="left")
+        .join(folder.load_selection(), on="id", how="left", maintain_order="left")
+    )
+    if kept is not None:
+        rows = rows.filter(pl.col("kept") == kept)
+    if reason is not None:
+        _check_known(reason, rows["reason"].drop_nulls().unique().to_list(), "reason")
+        rows = rows.filter(pl.col("reason") == reason)
+    if contains is not None:
+        rows = rows.filter(pl.col("text").str.contains(contains, literal=True))
+    if sort is not None:
+        column = sort.removeprefix("-")
+        _check_known(column, rows.columns, "column")
+        rows = rows.sort(column, descending=sort.startswith("-"), nulls_last=True)
+    return rows if limit is None else rows.head(limit)
+
+
+def _check_known(name: str, known: Sequence[str], what: str) -> None:
+    if name not in known:
+        raise OptionError(
+            f"there is no {what} {name!r}",
+            expected=", ".join(sorted(known)) or "none: no row was dropped",
+            next_step=did_you_mean(name, known),
+        )
+
+
+def show_rows(rows: pl.DataFrame, console: Console) -> None:
+    """Print rows, one line each."""
+    scores = [name for name in _SHOWN_SCORES if name in rows.columns]
+    table = Table(box=None, pad_edge=False)
+    table.add_column("id", no_wrap=True)
+    for name in scores:
+        table.add_column(name, no_wrap=True, justify="left" if name == "se_option" else "right")
+    table.add_column("fate", no_wrap=True)
+    table.add_column("text", no_wrap=True, overflow="ellipsis")
+    for row in rows.iter_rows(named=True):
+        values = [row[name] for name in scores]
+        table.add_row(
+            escape(row["id"]),
+            *(
+                f"{value:.3f}"
+                if isinstance(value, float)
+                else escape(str(value if value is not None else "-"))
+                for value in values
+            ),
+            "[green]kept[/]" if row["kept"] else f"[red]{escape(row['reason'])}[/]",
+            escape(shorten(row["text"])),
+        )
+    console.print(table)
+
+
+def show_models(models: Sequence[KnownModel], console: Console) -> None:
+    """Print the models that have a name, and whether they are on this machine."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("name", "what", "size", "licence", "here", "from"):
+        table.add_column(name)
+    for one in models:
+        table.add_row(
+            one.name,
+            one.description,
+            f"{one.size_bytes / 1e6:,.0f} MB" if one.size_bytes else "-",
+            one.licence or "-",
+            "yes" if one.present else f"no: euds models get {one.name}",
+            escape(one.source),
+        )
+    console.print(table)
+
+
+def show_datasets(datasets: Sequence[Dataset], console: Console) -> None:
+    """Print the data sets that have a name."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("name", "rows", "what", "licence"):
+        table.add_column(name)
+    for one in datasets:
+        table.add_row(one.name, f"{one.rows:,}", one.description, one.licence)
+    console.print(table)
+    console.print("Write one with: euds data NAME -o FILE", highlight=False)

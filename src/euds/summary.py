@@ -1,0 +1,90 @@
+"""The summary of a run, as plain data: what the command line shows and ``--json`` prints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+
+from euds.pool import Pool
+from euds.scores import ScoreTable
+from euds.selection.selection import Selection
+
+__all__ = ["summarise"]
+
+_EXAMPLES = 4
+_EXAMPLE_CHARACTERS = 100
+
+
+def summarise(pool: Pool, table: ScoreTable, selection: Selection | None) -> dict[str, Any]:
+    """Describe what was read, scored and, if anything was, selected.
+
+    Parameters
+    ----------
+    pool : Pool
+        What was read.
+    table : ScoreTable
+        Its scores.
+    selection : Selection or None
+        What was chosen of it.
+
+    Returns
+    -------
+    dict
+        ``rows``, ``cut``, ``scoring``, and with a selection ``scores``, ``spearman``, ``options``,
+        ``warnings``, ``settings`` and ``examples``; plain values that JSON can hold.
+    """
+    scorers = [name for name in ("ie", "ge", "se") if f"{name}_reason" in table.frame.columns]
+    unscored = {name: int(table.frame[f"{name}_reason"].is_not_null().sum()) for name in scorers}
+    cut = {
+        name: int(table.frame[f"{name}_cut"].sum())
+        for name in scorers
+        if f"{name}_cut" in table.frame.columns
+    }
+    summary: dict[str, Any] = {
+        "rows": {"read": len(pool), "rejected": pool.rejected.height, "unscored": unscored},
+        "cut": {"max_tokens": table.provenance.get("settings", {}).get("max_tokens"), "rows": cut},
+        "scoring": {name: table.provenance.get(name, {}) for name in scorers},
+        "warnings": [
+            notes["warning"]
+            for name in scorers
+            if "warning" in (notes := table.provenance.get(name, {}))
+        ],
+    }
+    if selection is not None:
+        summary["rows"]["kept"] = len(selection)
+        summary["rows"]["dropped"] = selection.reasons
+        summary["settings"] = selection.settings
+        summary["warnings"] += selection.diagnosis["warnings"]
+        for part in ("scores", "spearman", "options"):
+            summary[part] = selection.diagnosis[part]
+        summary["examples"] = _examples(selection)
+    return summary
+
+
+def _examples(selection: Selection) -> list[dict[str, Any]]:
+    """Return a few kept rows, and one dropped row of each of the most frequent reasons."""
+    rows = selection.frame.join(
+        selection.pool.frame.select("id", "key", "text"), on="id", how="left"
+    ).sort("key")
+    kept = rows.filter("kept").head(_EXAMPLES)
+    dropped = [
+        rows.filter(pl.col("reason") == reason).head(1)
+        for reason in list(selection.reasons)[:_EXAMPLES]
+    ]
+    return [
+        {"id": sample, "kept": is_kept, "reason": reason, "text": shorten(text)}
+        for sample, is_kept, reason, text in pl.concat([kept, *dropped])
+        .select("id", "kept", "reason", "text")
+        .iter_rows()
+    ]
+
+
+def shorten(text: str, characters: int = _EXAMPLE_CHARACTERS) -> str:
+    r"""Return a text on one line, cut with an ellipsis.
+
+    >>> shorten("one\\n two   three", 9)
+    'one two …'
+    """
+    line = " ".join(text[: characters * 4].split())
+    return line if len(line) <= characters else line[: characters - 1] + "…"

@@ -1,0 +1,160 @@
+"""What a person sees of a run: its summary, on stdout."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from euds.progress_bars import format_seconds
+
+__all__ = ["show_summary"]
+
+
+def show_summary(summary: dict[str, Any], console: Console) -> None:
+    """Print a run's summary for a newcomer."""
+    _show_rows(summary, console)
+    if summary.get("scores"):
+        _show_scores(summary, console)
+    if summary.get("options"):
+        _show_options(summary, console)
+    _show_scoring(summary, console)
+    if summary.get("examples"):
+        _show_examples(summary, console)
+    for warning in summary["warnings"]:
+        console.print(f"[yellow]warning:[/] {escape(warning)}", highlight=False)
+    _show_costs(summary, console)
+
+
+def _show_rows(summary: dict[str, Any], console: Console) -> None:
+    rows = summary["rows"]
+    unscored = ", ".join(
+        f"{count:,} by {name}" for name, count in rows["unscored"].items() if count
+    )
+    parts = [
+        f"{rows['read']:,} read",
+        f"{rows['rejected']:,} rejected",
+        f"unscored {unscored}" if unscored else "0 unscored",
+    ]
+    console.print(f"[bold]Rows[/]      {', '.join(parts)}", highlight=False)
+    cut = summary["cut"]
+    if cut["max_tokens"]:
+        which = ", ".join(f"{count:,} by {name}" for name, count in cut["rows"].items())
+        console.print(
+            f"          cut after {cut['max_tokens']} tokens: {which or 'none'} "
+            f"(ie counts words, ge the model's tokens)",
+            highlight=False,
+        )
+    if "kept" in rows:
+        share = rows["kept"] / rows["read"]
+        console.print(
+            f"[bold]Kept[/]      [green]{rows['kept']:,}[/] ({share:.1%}) by rule "
+            f"{summary['settings']['rule']}",
+            highlight=False,
+        )
+        dropped = ", ".join(f"{count:,} {reason}" for reason, count in rows["dropped"].items())
+        console.print(f"          dropped: {escape(dropped) or 'none'}", highlight=False)
+
+
+def _show_scores(summary: dict[str, Any], console: Console) -> None:
+    table = Table(title="Entropies (nats)", title_justify="left", box=None, pad_edge=False)
+    for name in (
+        "",
+        "min",
+        "25 %",
+        "median",
+        "75 %",
+        "max",
+        "kept from",
+        "to",
+        "tied",
+        "corr. length",
+        "of ranks",
+    ):
+        table.add_column(name, justify="right" if name else "left")
+    for name, one in summary["scores"].items():
+        if not one["texts"]:
+            table.add_row(name, *["-"] * 10)
+            continue
+        numbers = [
+            one[key]
+            for key in (
+                "min",
+                "first_quartile",
+                "median",
+                "third_quartile",
+                "max",
+                "kept_min",
+                "kept_max",
+            )
+        ]
+        table.add_row(
+            name,
+            *("-" if number is None else f"{number:.2f}" for number in numbers),
+            f"{one['tied_share']:.0%}",
+            *_correlations(one["length_spearman_raw"], one["length_spearman_rank"]),
+        )
+    console.print(table)
+    pairs = [
+        f"{pair.replace('~', '-')} {_correlations(rho)[0]}"
+        for pair, rho in summary["spearman"].items()
+    ]
+    if pairs:
+        console.print(f"  Spearman correlations: {', '.join(pairs)}", highlight=False)
+
+
+def _correlations(*values: float | None) -> list[str]:
+    return ["-" if value is None else f"{value:+.2f}" for value in values]
+
+
+def _show_options(summary: dict[str, Any], console: Console) -> None:
+    shares = ", ".join(
+        f"{option} {share['pool']:.0%} -> {share['kept']:.0%}"
+        for option, share in summary["options"].items()
+    )
+    console.print(f"  the model's own answers, pool -> kept: {escape(shares)}", highlight=False)
+
+
+def _show_scoring(summary: dict[str, Any], console: Console) -> None:
+    semantic = summary["scoring"].get("se")
+    if not semantic:
+        return
+    prompts = semantic.get("prompt_information_nats", [])
+    for prompt in prompts:
+        chosen = prompt["pattern"] == semantic["prompt"]["pattern"]
+        kind = "chat " if prompt["chat"] else ""
+        line = f"{prompt['nats']:.3f} nats  {kind}{prompt['pattern']!r}"
+        console.print(f"  {'*' if chosen else ' '} {escape(line)}", highlight=False)
+    if prompts:
+        console.print(
+            "    (* the prompt used: its answers depend most on the text; mutual "
+            "information, no labels used)",
+            highlight=False,
+        )
+
+
+def _show_examples(summary: dict[str, Any], console: Console) -> None:
+    table = Table(
+        title="A few rows", title_justify="left", box=None, pad_edge=False, show_header=False
+    )
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True, overflow="ellipsis")
+    for row in summary["examples"]:
+        fate = "[green]kept[/]" if row["kept"] else f"[red]{escape(row['reason'])}[/]"
+        table.add_row(escape(row["id"]), fate, escape(row["text"]))
+    console.print(table)
+
+
+def _show_costs(summary: dict[str, Any], console: Console) -> None:
+    seconds = summary.get("seconds", {})
+    spent = ", ".join(f"{stage} {format_seconds(taken)}" for stage, taken in seconds.items())
+    console.print(
+        f"[bold]Time[/]      {spent}; {summary['measured']:,} texts put to a model, the "
+        f"rest came from the store",
+        highlight=False,
+    )
+    for name, path in summary.get("files", {}).items():
+        console.print(f"[bold]{name.capitalize():10}[/]{escape(path)}", highlight=False)

@@ -1,0 +1,184 @@
+"""Samples back into files: the subset as the input was written, and the rows that were refused."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import polars as pl
+import zstandard
+
+from euds.atomic import atomic_write
+from euds.errors import InputError
+from euds.pool import Pool
+from euds.reading.inputs import format_of
+
+__all__ = ["write_rejected", "write_subset"]
+
+_CHUNK_ROWS = 50_000
+
+
+def write_subset(pool: Pool, kept_ids: Sequence[str] | pl.Series, path: Path) -> Path:
+    """Write the kept rows as the input was written: its format, encoding, order and very text.
+
+    Parameters
+    ----------
+    pool : Pool
+        The pool that the rows are of.
+    kept_ids : sequence of str or polars.Series
+        The ids of the rows to write, in any order.
+    path : pathlib.Path
+        Where to write. Its suffix must be one of the input's format; ``.gz`` or ``.zst`` after it
+        compresses. For a pool from a folder it is a folder.
+
+    Returns
+    -------
+    pathlib.Path
+        ``path``.
+
+    Raises
+    ------
+    InputError
+        If the suffix tells another format, an id is not in the pool, or an input, or a folder with
+        files of other origin, would be overwritten.
+    StoreError
+        If the file cannot be written.
+    """
+    path = Path(path)
+    suffix = _check_format(pool, path)
+    _check_not_an_input(pool, path)
+    records = pool.records.filter(_mask(pool, kept_ids))
+    if pool.source.format == "folder":
+        _check_replaceable(pool, path)
+        with atomic_write(path) as temporary:
+            _write_folder(records, temporary)
+    elif pool.source.format == "parquet":
+        with atomic_write(path) as temporary:
+            records.write_parquet(temporary)
+    else:
+        with atomic_write(path) as temporary, _open(temporary, suffix) as write:
+            _write_records(pool, records["record"], write)
+    return path
+
+
+def write_rejected(pool: Pool, path: Path) -> Path:
+    """Write the refused rows as JSONL with ``file``, ``line``, ``reason`` and ``raw``.
+
+    Returns
+    -------
+    pathlib.Path
+        ``path``.
+    """
+    with atomic_write(path) as temporary, temporary.open("wb") as stream:
+        for row in pool.rejected.iter_rows(named=True):
+            stream.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+    return path
+
+
+def _mask(pool: Pool, kept_ids: Sequence[str] | pl.Series) -> pl.Series:
+    kept = set(kept_ids)
+    mask = pl.Series([id_ in kept for id_ in pool.frame["id"]], dtype=pl.Boolean)
+    if mask.sum() != len(kept):
+        unknown = sorted(kept - set(pool.frame["id"]))
+        raise InputError(
+            f"{len(unknown):,} ids are not in the pool",
+            got=", ".join(map(repr, unknown[:3])),
+            expected="ids of the pool that the selection was made from",
+        )
+    return mask
+
+
+def _check_format(pool: Pool, path: Path) -> str:
+    """Return the suffix of a path that names a file in the pool's format."""
+    found = format_of(path)
+    expected = pool.source.format
+    if expected == "folder":
+        if found is None and not path.is_file():
+            return ""
+        raise InputError(
+            "the subset of a folder of text files is a folder",
+            where=str(path),
+            got="the name of a file",
+            expected="the path of a folder",
+            next_step=f"choose a name such as {path.with_suffix('').name}",
+        )
+    if found is None or found[0] != expected or (expected == "parquet" and path.suffix != found[1]):
+        raise InputError(
+            f"the input is {expected}, and the subset is written in the same format",
+            where=str(path),
+            got=f"the suffix {''.join(path.suffixes[-2:])!r}",
+            expected=f"the suffix {pool.source.suffix!r}",
+            next_step="convert the input first if you need another format",
+        )
+    return found[1]
+
+
+def _check_not_an_input(pool: Pool, path: Path) -> None:
+    if not path.exists():
+        return
+    names = pool.frame["file"].unique().to_list()
+    if pool.source.format == "folder":
+        pairs = zip(pool.frame["file"], pool.records["path"], strict=True)
+        names = list({file.removesuffix(relative) for file, relative in pairs})
+    target = os.path.realpath(path)
+    if target in {os.path.realpath(name) for name in names}:
+        raise InputError(
+            "the subset would overwrite its own input",
+            where=str(path),
+            next_step="choose another name for the subset",
+        )
+
+
+def _check_replaceable(pool: Pool, path: Path) -> None:
+    """Let an earlier subset be replaced, and nothing else."""
+    if not path.is_dir():
+        return
+    ours = set(pool.records["path"])
+    others = [found.relative_to(path).as_posix() for found in path.rglob("*") if not found.is_dir()]
+    foreign = sorted(set(others) - ours)
+    if foreign:
+        raise InputError(
+            "the folder holds files that are not of this pool",
+            where=str(path),
+            got=", ".join(foreign[:3]),
+            expected="no folder, an empty one, or an earlier subset of the same pool",
+            next_step="choose another name for the subset",
+        )
+
+
+def _write_folder(records: pl.DataFrame, folder: Path) -> None:
+    folder.mkdir()
+    for relative, content in records.select("path", "bytes").iter_rows():
+        file = folder / relative
+        if not file.resolve().is_relative_to(folder.resolve()):
+            raise InputError("a path of the pool leads out of the subset's folder", where=relative)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+
+
+def _write_records(pool: Pool, records: pl.Series, write: Callable[[bytes], object]) -> None:
+    source = pool.source
+    write((("\ufeff" if source.bom else "") + (source.header or "")).encode(source.encoding))
+    for chunk in records.to_frame().iter_slices(_CHUNK_ROWS):
+        text = "".join([record + source.newline for record in chunk["record"]])
+        write(text.encode(source.encoding))
+
+
+@contextlib.contextmanager
+def _open(path: Path, suffix: str) -> Iterator[Callable[[bytes], object]]:
+    """Give the function that writes to a new file; the same content always gives the same bytes."""
+    with path.open("wb") as stream:
+        if suffix.endswith(".gz"):
+            # No name and no time, which gzip would store.
+            with gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0) as compressed:
+                yield compressed.write
+        elif suffix.endswith(".zst"):
+            compressor = zstandard.ZstdCompressor(write_checksum=True)
+            with compressor.stream_writer(stream, closefd=False) as compressed:
+                yield compressed.write
+        else:
+            yield stream.write

@@ -1,0 +1,128 @@
+"""Imports point one way, and nothing heavy is loaded before it is needed."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import euds
+
+SOURCE = Path(euds.__file__).parent
+
+# From the ground up: a module may import from the lines above its own, and from its own package.
+LAYERS = [
+    "errors",
+    "locations",
+    "atomic",
+    "packages",
+    "entropy",
+    "pool",
+    "progress",
+    "ledger",
+    "datasets",
+    "reading",
+    "writing",
+    "prompts",
+    "models",
+    "scorers",
+    "store",
+    "engines",
+    "measuring",
+    "scores",
+    "progress_bars",
+    "scoring",
+    "selection",
+    "runs",
+    "summary",
+    "explaining",
+    "showing",
+    "terminal",
+    "cli_options",
+    "cli",
+    "__main__",
+]
+
+
+def modules():
+    return sorted(path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")
+
+
+def imported_layers(path: Path) -> set[str]:
+    """Return the parts of ``euds`` that a file imports, inside functions too."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module == "euds":
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("euds."):
+            found.add(node.module.split(".")[1])
+        elif isinstance(node, ast.Import):
+            found |= {
+                alias.name.split(".")[1] for alias in node.names if alias.name.startswith("euds.")
+            }
+    return found
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(SOURCE)))
+def test_imports_point_up_the_list(path):
+    layer = path.relative_to(SOURCE).parts[0].removesuffix(".py")
+    allowed = set(LAYERS[: LAYERS.index(layer) + 1])
+    assert imported_layers(path) <= allowed
+
+
+def test_the_list_is_complete():
+    there = {path.relative_to(SOURCE).parts[0].removesuffix(".py") for path in modules()}
+    assert there == set(LAYERS)
+
+
+@pytest.mark.parametrize("start", ["import euds", "import euds.cli; euds.cli.app"])
+def test_a_start_loads_nothing_heavy(start):
+    script = f"{start}; import sys; print(*sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    heavy = {"torch", "transformers", "sklearn", "scipy", "altair", "polars", "numpy"}
+    assert not heavy & set(ran.stdout.split())
+
+
+def test_help_loads_nothing_heavy():
+    script = (
+        "import sys\nfrom euds.cli import main\nsys.argv = ['euds', '--help']\n"
+        "try:\n    main()\nexcept SystemExit:\n    print(*sys.modules, file=sys.stderr)"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    heavy = {"torch", "transformers", "sklearn", "scipy", "altair", "polars", "numpy"}
+    assert "run" in ran.stdout
+    assert not heavy & set(ran.stderr.split())
+
+
+def test_the_public_names_are_there():
+    for name in euds.__all__:
+        assert getattr(euds, name) is not None
+    assert dir(euds) == sorted(euds.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        euds.nothing  # noqa: B018
+
+
+def test_a_scorer_cannot_see_a_label():
+    from euds.pool import Texts
+    from tests.conftest import make_pool
+
+    texts = make_pool(["one text"], labels=["secret-label"]).texts
+    assert texts.frame.columns == ["key", "text", "context"]
+    assert "secret-label" not in str(vars(texts))
+    with pytest.raises(ValueError, match="columns must be"):
+        Texts(texts.frame.with_columns(label=1))
+
+
+def test_nothing_pickles_and_no_remote_code_is_trusted():
+    for path in modules():
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        names = {alias.name.split(".")[0] for node in ast.walk(tree)
+                 if isinstance(node, ast.Import) for alias in node.names}
+        names |= {(node.module or "").split(".")[0] for node in ast.walk(tree)
+                  if isinstance(node, ast.ImportFrom)}
+        assert not names & {"pickle", "dill", "joblib", "cloudpickle", "shelve", "marshal"}, path
+        trusts = [word for word in ast.walk(tree) if isinstance(word, ast.keyword)
+                  and word.arg == "trust_remote_code"
+                  and getattr(word.value, "value", None) is not False]
+        assert not trusts, path

@@ -1,0 +1,255 @@
+"""The command line from the outside: a process, its output, its exit code, its files."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+WORDS = "the a film was good bad very plot actor scene long short dull bright moving cold".split()
+
+
+def euds(*arguments, cwd, stdin=None, check=0):
+    """Run the command line in a folder and return what it printed, after a look at its exit code."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "euds", *map(str, arguments)],
+        cwd=cwd, input=stdin, capture_output=True, text=True, env=dict(os.environ), timeout=120,
+    )
+    assert "Traceback" not in ran.stderr, ran.stderr
+    assert ran.returncode == check, ran.stderr + ran.stdout
+    return ran
+
+
+@pytest.fixture
+def folder(tmp_path, empty_cache):
+    rng = random.Random(0)
+    with (tmp_path / "films.jsonl").open("w") as stream:
+        for index in range(300):
+            words = rng.choices(WORDS, k=rng.randint(5, 40))
+            row = {"n": index, "review": " ".join(words), "stars": rng.choice(["good", "bad"])}
+            stream.write(json.dumps(row) + "\n")
+    return tmp_path
+
+
+def toy_run(folder, *more, check=0):
+    return euds(
+        "run", "films.jsonl", "--text", "review", "--label", "stars", "--model", "toy",
+        "--task", "sentiment", "--out", "run", *more, cwd=folder, check=check,
+    )
+
+
+def test_the_main_job_ends_with_a_subset_a_reason_for_every_row_and_a_manifest(folder):
+    ran = toy_run(folder, "--keep", "0.16", "--json")
+    summary = json.loads(ran.stdout)
+    assert summary["rows"]["kept"] == 48
+    assert sum(summary["rows"]["dropped"].values()) == 300 - 48
+    run = folder / "run"
+    assert {path.name for path in run.iterdir()} == {
+        "pool.parquet", "scores.parquet", "selection.parquet", "subset.jsonl", "rejected.jsonl",
+        "manifest.json",
+    }
+    lines = (folder / "films.jsonl").read_text().splitlines()
+    subset = (run / "subset.jsonl").read_text().splitlines()
+    assert len(subset) == 48
+    assert subset == [line for line in lines if line in set(subset)]  # as they were, in order
+    selection = pl.read_parquet(run / "selection.parquet")
+    assert selection.columns[:3] == ["id", "kept", "reason"]
+    assert (selection["kept"] == selection["reason"].is_null()).all()
+    scores = pl.read_parquet(run / "scores.parquet")
+    assert {"ie", "ie_plugin", "ie_norm", "ge", "ge_nll", "ge_gap", "ge_hes", "ge_tokens", "se"} <= set(
+        scores.columns
+    )
+
+
+def test_a_second_run_asks_no_model_and_changes_no_byte(folder):
+    toy_run(folder)
+    before = {path.name: path.read_bytes() for path in (folder / "run").iterdir()}
+    summary = json.loads(toy_run(folder, "--json").stdout)
+    assert summary["measured"] == 0
+    for path in (folder / "run").iterdir():
+        if path.name != "manifest.json":
+            assert path.read_bytes() == before[path.name], path.name
+
+
+def test_selecting_again_needs_neither_model_nor_input(folder):
+    toy_run(folder)
+    (folder / "films.jsonl").unlink()
+    ran = euds("select", "run", "--rule", "ge", "--keep", "10", "--json", cwd=folder)
+    assert json.loads(ran.stdout)["rows"]["kept"] == 10
+    assert len((folder / "run" / "subset.jsonl").read_text().splitlines()) == 10
+    euds("select", "run", "--keep", "7", "--out", "other", cwd=folder)
+    assert len((folder / "other" / "subset.jsonl").read_text().splitlines()) == 7
+    assert len((folder / "run" / "subset.jsonl").read_text().splitlines()) == 10
+
+
+def test_stdout_is_the_result_and_stderr_the_progress(folder):
+    ran = toy_run(folder)
+    assert "texts" in ran.stderr
+    assert "Kept" in ran.stdout
+    assert toy_run(folder, "--quiet").stderr == ""
+
+
+def test_show_and_why_tell_about_rows(folder):
+    toy_run(folder)
+    rows = [
+        json.loads(line)
+        for line in euds("show", "run", "--dropped", "--sort", "-ge", "--limit", "3", "--json",
+                         cwd=folder).stdout.splitlines()
+    ]
+    assert len(rows) == 3
+    assert rows[0]["ge"] >= rows[1]["ge"] >= rows[2]["ge"]
+    assert not any(row["kept"] for row in rows)
+    story = euds("why", "run", rows[0]["id"][:12], cwd=folder).stdout
+    assert rows[0]["id"] in story
+    assert f"line {rows[0]['line']}" in story
+    assert "was dropped, because its combined entropy lies" in story
+    kept = json.loads(euds("show", "run", "--kept", "--limit", "1", "--json", cwd=folder).stdout)
+    assert "was kept" in euds("why", "run", kept["id"], cwd=folder).stdout
+
+
+def test_a_pipe_may_bring_the_input(folder):
+    lines = (folder / "films.jsonl").read_text()
+    euds("run", "-", "--text", "review", "--scores", "ie", "--keep", "5", cwd=folder, stdin=lines)
+    assert len((folder / "stdin-euds" / "subset.jsonl").read_text().splitlines()) == 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--text", "reveiw"], "did you mean 'review'"),
+        (["--text", "review", "--task", "sentimnet"], "did you mean 'sentiment'"),
+        (["--text", "review", "--rule", "igsee"], "did you mean"),
+        (["--text", "review", "--keep", "2.5"], "a share such as 0.16"),
+        (["--text", "review", "--scores", "ie,xx"], "some of ie, ge, se"),
+        (["--text", "review", "--model", "nowhere"], "there is no model"),
+        (["--text", "review", "--interval", "0.9:0.1"], "interval cannot be read"),
+        (["--text", "{review} {stars}", "--label", "stars"], "label"),
+        (["--text", "review", "--task", "topic", "--model", "toy"], "closed set"),
+        (["--text", "review", "--label", "stars", "--task", "topic", "--prompt", "no field"],
+         "prompt template"),
+        (["--text", "review", "--always-keep", "nobody"], "not in the pool"),
+        (["--text", "review", "--max-tokens", "0"], "max-tokens"),
+        (["--nonsense"], "--nonsense"),
+    ],
+)
+def test_mistakes_exit_with_2_and_say_what_to_do(folder, arguments, told):
+    extra = [] if "--scores" in arguments or "--model" in arguments else ["--model", "toy"]
+    ran = euds("run", "films.jsonl", *arguments, *extra, cwd=folder, check=2)
+    assert told in ran.stderr
+    assert ran.stdout == ""
+
+
+def test_a_missing_model_is_one_sentence_with_its_command(folder):
+    ran = euds("run", "films.jsonl", "--text", "review", cwd=folder, check=2)
+    assert "euds models get smollm2-135m" in ran.stderr
+    assert "MB" in ran.stderr
+
+
+def test_a_folder_with_other_files_is_not_taken_over(folder):
+    (folder / "mine").mkdir()
+    (folder / "mine" / "thesis.tex").write_text("precious")
+    ran = euds("run", "films.jsonl", "--text", "review", "--scores", "ie", "--out", "mine",
+               cwd=folder, check=2)
+    assert "thesis.tex" in ran.stderr
+    assert (folder / "mine" / "thesis.tex").read_text() == "precious"
+
+
+def test_an_unfinished_run_says_how_to_finish_it(folder):
+    toy_run(folder)
+    (folder / "run" / "manifest.json").unlink()
+    ran = euds("select", "run", cwd=folder, check=2)
+    assert "run the same" in ran.stderr
+
+
+@pytest.mark.parametrize("damage", ["{", "[]", '{"manifest_version": 99}'])
+def test_a_damaged_manifest_is_an_error_and_no_traceback(folder, damage):
+    toy_run(folder)
+    (folder / "run" / "manifest.json").write_text(damage)
+    euds("select", "run", cwd=folder, check=1)
+
+
+@pytest.mark.parametrize("name", ["pool.parquet", "scores.parquet", "selection.parquet"])
+def test_a_damaged_run_file_is_an_error_and_no_traceback(folder, name):
+    toy_run(folder)
+    path = folder / "run" / name
+    path.write_bytes(path.read_bytes()[:100])
+    ran = euds("show", "run", cwd=folder, check=1)
+    assert name in ran.stderr
+
+
+def test_the_order_of_the_input_changes_no_row(folder):
+    toy_run(folder)
+    first = set((folder / "run" / "subset.jsonl").read_text().splitlines())
+    lines = (folder / "films.jsonl").read_text().splitlines()
+    random.Random(1).shuffle(lines)
+    (folder / "films.jsonl").write_text("\n".join(lines) + "\n")
+    toy_run(folder)
+    assert set((folder / "run" / "subset.jsonl").read_text().splitlines()) == first
+
+
+@pytest.mark.parametrize("how", ["removed", "permuted"])
+def test_labels_change_no_row(folder, how):
+    def kept(out):
+        euds("run", "films.jsonl", "--text", "review", "--model", "toy", "--task", "sentiment",
+             "--options", "good,bad", "--out", out, *label, cwd=folder)
+        subset = (folder / out / "subset.jsonl").read_text().splitlines()
+        return {json.loads(line)["n"] for line in subset}
+
+    label = ["--label", "stars"]
+    before = kept("before")
+    rows = [json.loads(line) for line in (folder / "films.jsonl").read_text().splitlines()]
+    stars = [row.pop("stars") for row in rows]
+    if how == "permuted":
+        random.Random(2).shuffle(stars)
+        rows = [{**row, "stars": star} for row, star in zip(rows, stars, strict=True)]
+    else:
+        label = []
+    (folder / "films.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert kept("after") == before
+
+
+def test_a_killed_run_goes_on_and_ends_the_same(folder):
+    """Kill -9 at random moments, then give the same command again."""
+    toy_run(folder)
+    expected = {name: (folder / "run" / name).read_bytes()
+                for name in ("scores.parquet", "selection.parquet", "subset.jsonl")}
+    rng = random.Random(3)
+    command = [sys.executable, "-m", "euds", "run", "films.jsonl", "--text", "review", "--label",
+               "stars", "--model", "toy", "--task", "sentiment", "--out", "killed"]
+    environment = {**os.environ, "EUDS_CACHE": str(folder / "killed-cache")}
+    for _ in range(4):
+        process = subprocess.Popen(command, cwd=folder, env=environment,
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(rng.uniform(0.3, 1.5))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
+    for name, content in expected.items():
+        assert (folder / "killed" / name).read_bytes() == content, name
+
+
+def test_models_and_data_are_listed_without_a_network(folder):
+    assert "smollm2-135m" in euds("models", cwd=folder).stdout
+    assert "bbc-news" in euds("data", cwd=folder).stdout
+    listed = json.loads(euds("models", "--json", cwd=folder).stdout)
+    assert {"toy", "smollm2-135m", "minilm-l6"} <= {one["name"] for one in listed}
+    assert "did you mean" in euds("data", "bbc-new", cwd=folder, check=2).stderr
+    euds("models", "frobnicate", cwd=folder, check=2)
+    euds("models", "get", cwd=folder, check=2)
+
+
+def test_csv_in_is_csv_out(tmp_path, empty_cache):
+    path = Path(tmp_path / "pool.csv")
+    path.write_text('id,text\n' + "".join(
+        f'{index},"row {index}, ""quoted"" and long enough"\n' for index in range(20)))
+    euds("run", path.name, "--scores", "ie", "--keep", "5", "--out", "run", cwd=tmp_path)
+    lines = (tmp_path / "run" / "subset.csv").read_text().splitlines()
+    assert lines[0] == "id,text"
+    assert len(lines) == 6
+    assert set(lines[1:]) <= set(path.read_text().splitlines())

@@ -1,0 +1,115 @@
+"""Measuring: nothing twice, whole shards, and a killed run goes on with the same shards."""
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import polars as pl
+import pytest
+
+from euds.engines.local import LocalEngine
+from euds.measuring import Measurer, cut_shards
+from euds.pool import Texts
+from euds.progress import SilentProgress
+from euds.scorers.base import recipe_id, recipe_of
+from euds.store import Store
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """Measures the length of a text, and remembers in a list what it was asked."""
+
+    name: ClassVar[str] = "lengths"
+    version: ClassVar[int] = 1
+    rows_per_shard: ClassVar[int] = 10
+
+    unit: str = "characters"
+    asked: list = field(default_factory=list, compare=False, metadata={"recipe": False})
+    die_after: int | None = field(default=None, metadata={"recipe": False})
+
+    def load(self):
+        def measure(texts):
+            if self.die_after is not None and len(self.asked) >= self.die_after:
+                raise KeyboardInterrupt
+            self.asked.append(texts.keys)
+            return texts.frame.select("key", n=pl.col("text").str.len_chars())
+
+        return measure
+
+
+@pytest.fixture
+def measurer(tmp_path):
+    return Measurer(Store(tmp_path), LocalEngine(), SilentProgress())
+
+
+def some_texts(count=95, start=0):
+    return Texts.of([f"{'x' * (index % 37)} number {index}" for index in range(start, start + count)])
+
+
+def test_each_text_is_measured_once_in_this_run_and_every_later_one(measurer):
+    texts = some_texts()
+    first, second = Lengths(), Lengths()
+    rows = measurer(first, texts)
+    assert rows["key"].to_list() == texts.keys
+    assert rows["n"].to_list() == [len(text) for text in texts.texts]
+    assert measurer(second, texts).equals(rows)
+    assert second.asked == []
+    assert [stage.measured for stage in measurer.stages] == [95, 0]
+
+
+def test_a_pool_that_grew_costs_what_was_added(measurer):
+    measurer(Lengths(), some_texts(50))
+    grown = Lengths()
+    measurer(grown, some_texts(57))
+    assert sum(map(len, grown.asked)) == 7
+
+
+def test_another_parameter_measures_anew(measurer):
+    measurer(Lengths(), some_texts(5))
+    other = Lengths(unit="bytes")
+    measurer(other, some_texts(5))
+    assert len(other.asked) == 1
+
+
+def test_a_killed_run_goes_on_with_the_same_shards(tmp_path, measurer):
+    texts = some_texts()
+    whole = Lengths()
+    Measurer(Store(tmp_path / "other"), LocalEngine(), SilentProgress())(whole, texts)
+    killed, resumed = Lengths(die_after=4), Lengths()
+    with pytest.raises(KeyboardInterrupt):
+        measurer(killed, texts)
+    measurer(resumed, texts)
+    assert len(killed.asked) == 4
+    assert sorted(killed.asked + resumed.asked) == sorted(whole.asked)
+
+
+def test_shards_hold_texts_of_like_length_and_every_text_once():
+    texts = some_texts(95)
+    shards = list(cut_shards(texts, 10))
+    assert sorted(key for shard in shards for key in shard.keys) == texts.keys
+    ranges = sorted((min(map(len, one.texts)), max(map(len, one.texts))) for one in shards)
+    assert all(first[1] <= second[0] + 1 for first, second in zip(ranges, ranges[1:], strict=False))
+
+
+def test_a_measurement_that_loses_rows_is_our_bug_and_is_noticed(measurer):
+    class Forgetful(Lengths):
+        def load(self):
+            measure = super().load()
+            return lambda texts: measure(texts).head(1)
+
+    with pytest.raises(AssertionError, match="rows out"):
+        measurer(Forgetful(), some_texts(5))
+
+
+def test_a_recipe_holds_what_a_model_is_and_not_how_fast_it_runs():
+    @dataclass(frozen=True)
+    class Reference:
+        name: str
+        fingerprint: str
+
+    @dataclass(frozen=True)
+    class Asks(Lengths):
+        model: Reference = Reference("one", "abc")
+
+    one, other = Asks(), Asks(model=Reference("another name", "abc"))
+    assert recipe_of(one)["parameters"] == {"unit": "characters", "model": "abc"}
+    assert recipe_id(recipe_of(one)) == recipe_id(recipe_of(other))
