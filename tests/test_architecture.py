@@ -117,12 +117,23 @@ def test_a_scorer_cannot_see_a_label():
 def test_nothing_pickles_and_no_remote_code_is_trusted():
     for path in modules():
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        names = {alias.name.split(".")[0] for node in ast.walk(tree)
-                 if isinstance(node, ast.Import) for alias in node.names}
-        names |= {(node.module or "").split(".")[0] for node in ast.walk(tree)
-                  if isinstance(node, ast.ImportFrom)}
+        names = {
+            alias.name.split(".")[0]
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Import)
+            for alias in node.names
+        }
+        names |= {
+            (node.module or "").split(".")[0]
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom)
+        }
         assert not names & {"pickle", "dill", "joblib", "cloudpickle", "shelve", "marshal"}, path
-        trusts = [word for word in ast.walk(tree) if isinstance(word, ast.keyword)
-                  and word.arg == "trust_remote_code"
-                  and getattr(word.value, "value", None) is not False]
+        trusts = [
+            word
+            for word in ast.walk(tree)
+            if isinstance(word, ast.keyword)
+            and word.arg == "trust_remote_code"
+            and getattr(word.value, "value", None) is not False
+        ]
         assert not trusts, path

@@ -1,6 +1,7 @@
 """Measuring: nothing twice, whole shards, and a killed run goes on with the same shards."""
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import ClassVar
 
 import polars as pl
@@ -42,7 +43,8 @@ def measurer(tmp_path):
 
 
 def some_texts(count=95, start=0):
-    return Texts.of([f"{'x' * (index % 37)} number {index}" for index in range(start, start + count)])
+    numbers = range(start, start + count)
+    return Texts.of([f"{'x' * (index % 37)} number {index}" for index in numbers])
 
 
 def test_each_text_is_measured_once_in_this_run_and_every_later_one(measurer):
@@ -87,7 +89,7 @@ def test_shards_hold_texts_of_like_length_and_every_text_once():
     shards = list(cut_shards(texts, 10))
     assert sorted(key for shard in shards for key in shard.keys) == texts.keys
     ranges = sorted((min(map(len, one.texts)), max(map(len, one.texts))) for one in shards)
-    assert all(first[1] <= second[0] + 1 for first, second in zip(ranges, ranges[1:], strict=False))
+    assert all(first[1] <= second[0] + 1 for first, second in pairwise(ranges))
 
 
 def test_a_measurement_that_loses_rows_is_our_bug_and_is_noticed(measurer):

@@ -42,8 +42,11 @@ def test_a_damaged_file_is_set_aside_and_the_rest_is_kept(store, damage, caplog)
     content = bytearray(hurt.read_bytes())
     if damage == "flip":
         content[len(content) // 2] ^= 1
-    hurt.write_bytes(content[: len(content) // 2] if damage == "truncate" else
-                     (b"" if damage == "empty" else bytes(content)))
+    hurt.write_bytes(
+        content[: len(content) // 2]
+        if damage == "truncate"
+        else (b"" if damage == "empty" else bytes(content))
+    )
     with caplog.at_level(logging.WARNING):
         assert store.rows(RECIPE).rows() == [("b", 2)]
     assert "set aside" in caplog.text

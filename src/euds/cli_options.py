@@ -19,8 +19,9 @@ __all__ = ["OutputOptions", "ReadingOptions", "ScoringOptions", "SelectingOption
 def _option(panel: str, help_text: str, *names: str, **details: Any) -> Any:
     # A default that is no plain value stands at the end of the help, after a bar.
     text, _, default = help_text.partition(" | ")
-    shown = {"show_default": default} if default else {}
-    return typer.Option(*names, help=text, rich_help_panel=panel, **shown, **details)
+    if default:
+        details["show_default"] = default
+    return typer.Option(*names, help=text, rich_help_panel=panel, **details)
 
 
 _read = functools.partial(_option, "Reading")
@@ -155,7 +156,7 @@ class OutputOptions:
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
     """Let a command take dataclasses of options as parameters; typer sees their fields."""
     hints = get_type_hints(command, include_extras=True)
-    groups = {name: kind for name, kind in hints.items() if is_dataclass(kind)}
+    groups: dict[str, Any] = {name: kind for name, kind in hints.items() if is_dataclass(kind)}
     parameters: list[inspect.Parameter] = []
     for parameter in inspect.signature(command).parameters.values():
         kind = groups.get(parameter.name)

@@ -22,9 +22,10 @@ import platform
 import shutil
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import polars as pl
 
@@ -38,6 +39,7 @@ from euds.writing import write_rejected
 __all__ = ["MANIFEST_VERSION", "RunFolder"]
 
 MANIFEST_VERSION = 1
+Loaded = TypeVar("Loaded")
 _PACKAGES = ("euds", "numpy", "polars", "scipy", "torch", "transformers")
 _POOL, _SCORES, _SELECTION = "pool.parquet", "scores.parquet", "selection.parquet"
 _REJECTED, _MANIFEST = "rejected.jsonl", "manifest.json"
@@ -226,7 +228,7 @@ class RunFolder:
             )
         return self._load(_SELECTION, pl.read_parquet)
 
-    def _load(self, name: str, read: Any) -> Any:
+    def _load(self, name: str, read: Callable[[Path], Loaded]) -> Loaded:
         path = self.path / name
         try:
             return read(path)

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, get_args
 
 from euds.engines.base import Engine
 from euds.engines.local import LocalEngine
 from euds.errors import OptionError, did_you_mean
 from euds.measuring import Measurer
+from euds.models import resolve_precision
+from euds.models.sources import resolve
 from euds.pool import Pool
 from euds.progress import Progress
 from euds.progress_bars import default_progress
 from euds.prompts import Task, Template, task_named, user_template
 from euds.scorers.base import Scorer
+from euds.scorers.generative import GenerativeScorer, TokenEntropies
 from euds.scorers.information import InformationScorer
+from euds.scorers.semantic_answers import SampledAnswers, SemanticAnswersScorer
+from euds.scorers.semantic_options import Calibration, OptionLogProbs, SemanticOptionsScorer
 from euds.scores import ScoreTable, canonical_score
 from euds.store import Store
 
@@ -58,7 +63,7 @@ class ScoreSettings:
     task: str | None = None
     options: tuple[str, ...] = ()
     prompts: tuple[str, ...] = ()
-    calibration: str = "mean"
+    calibration: Calibration = "mean"
     model: str = "smollm2-135m"
     encoder: str = "minilm-l6"
     entailment: str | None = None
@@ -85,6 +90,11 @@ class ScoreSettings:
                     got=str(getattr(self, name)),
                     expected=f"at least {least}",
                 )
+        if self.calibration not in get_args(Calibration):
+            raise OptionError(
+                f"there is no calibration {self.calibration!r}",
+                expected=", ".join(get_args(Calibration)),
+            )
         if self.task is not None:
             task_named(self.task)
 
@@ -205,9 +215,6 @@ def _scorer_names(scores: Sequence[str]) -> list[str]:
 
 
 def _model_settings(settings: ScoreSettings) -> dict[str, Any]:
-    from euds.models import resolve_precision
-    from euds.models.sources import resolve
-
     return {
         "model": resolve(settings.model),
         "precision": resolve_precision(settings.precision),
@@ -218,14 +225,10 @@ def _model_settings(settings: ScoreSettings) -> dict[str, Any]:
 
 
 def _generative(settings: ScoreSettings) -> Scorer:
-    from euds.scorers.generative import GenerativeScorer, TokenEntropies
-
     return GenerativeScorer(TokenEntropies(**_model_settings(settings)))
 
 
 def _semantic_options(settings: ScoreSettings, task: Task, label_names: tuple[str, ...]) -> Scorer:
-    from euds.scorers.semantic_options import OptionLogProbs, SemanticOptionsScorer
-
     options = closed_set(settings.options, task, label_names)
     model_settings = _model_settings(settings)
     candidates = tuple(
@@ -236,9 +239,6 @@ def _semantic_options(settings: ScoreSettings, task: Task, label_names: tuple[st
 
 
 def _semantic_answers(settings: ScoreSettings, task: Task | None) -> Scorer:
-    from euds.models.sources import resolve
-    from euds.scorers.semantic_answers import SampledAnswers, SemanticAnswersScorer
-
     sampling = SampledAnswers(
         template=_templates(settings, task)[0] if task else None,
         count=settings.answers,
@@ -253,8 +253,6 @@ def _semantic_answers(settings: ScoreSettings, task: Task | None) -> Scorer:
 
 def _templates(settings: ScoreSettings, task: Task) -> tuple[Template, ...]:
     """Return the templates that this model can be asked, the user's own first."""
-    from euds.models.sources import resolve
-
     own = tuple(user_template(pattern) for pattern in settings.prompts)
     chat_works = resolve(settings.model).has_chat_template
     for template in own:

@@ -70,9 +70,7 @@ def test_exact_similarity():
 
 def test_embedding_similarity_is_the_cosine_of_distinct_answers():
     encoder = Letters()
-    first, second, empty = embedding_similarities(
-        [["abc", "The ABC!", "gh"], ["gh"], []], encoder
-    )
+    first, second, empty = embedding_similarities([["abc", "The ABC!", "gh"], ["gh"], []], encoder)
     assert encoder.seen == ["abc", "gh"]
     np.testing.assert_array_equal(first[:2, :2], np.ones((2, 2)))
     assert first[0, 2] == first[2, 0] < 0.01
@@ -124,9 +122,7 @@ def answers_and_similarities(draw):
     # Few values, so that ties are common.
     values = st.sampled_from([0.0, 0.25, 0.5, 0.75])
     pairs = {(a, b): draw(values) for a in "abcdefg" for b in "abcdefg" if a < b}
-    matrix = [
-        [1.0 if a == b else pairs[min(a, b), max(a, b)] for b in answers] for a in answers
-    ]
+    matrix = [[1.0 if a == b else pairs[min(a, b), max(a, b)] for b in answers] for a in answers]
     order = draw(st.permutations(range(len(answers))))
     return answers, np.array(matrix), list(order)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,12 @@ from euds.models.precision import Precision
 
 __all__ = ["Network", "attention_on", "best_device"]
 
-# The LM head runs in chunks whose logits stay in the processor's cache.
-_CHUNK_POSITIONS = {"cpu": 64, "cuda": 1024}
+# The LM head runs in chunks: large enough for the matrix product, small enough for the cache.
+_CHUNK_POSITIONS = {"cpu": 128, "cuda": 1024}
 # Eager attention is the faster one for short sequences on CPUs, and rounds alike at every batch
 # size. On GPUs the fused one is faster.
 _ATTENTION = {"cpu": "eager", "cuda": "sdpa"}
-_LOWEST_LOGIT = -1e30
+_LOWEST_LOGIT = -1e30  # in the place of -inf, which 0 cannot be multiplied with
 
 
 def best_device() -> torch.device:
@@ -52,6 +53,7 @@ class Network:
 
     model: Any
     is_split: bool
+    _scratch: threading.local = field(default_factory=threading.local, repr=False, compare=False)
 
     @classmethod
     def load(cls, folder: Path, *, precision: Precision) -> Network:
@@ -126,20 +128,32 @@ class Network:
         Yields
         ------
         Tensor of float32, shape (chunk, vocabulary)
-            Overwriting it is safe.
+            It may be overwritten, and is by the next chunk.
         """
         head = self.model.get_output_embeddings() if self.is_split else None
         for chunk in torch.split(features, _CHUNK_POSITIONS[self.device.type]):
-            if head is None:
-                yield chunk.to(torch.float32, copy=True)
-            else:
-                yield head(_with_copies(chunk))[: len(chunk)].float()
+            logits = chunk if head is None else head(_with_copies(chunk))[: len(chunk)]
+            yield self.scratch("logits", logits).copy_(logits)
+
+    def scratch(self, name: str, like: Tensor, *, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Return an uninitialised tensor of a shape, the same memory for each call with a name.
+
+        Asking the system for megabytes anew for each chunk costs as much as the arithmetic on them.
+        Each thread has its own.
+        """
+        rows, width = like.shape
+        kept = getattr(self._scratch, name, None)
+        if kept is None or kept.shape[1] != width or len(kept) < rows:
+            rows_kept = max(rows, _CHUNK_POSITIONS[self.device.type])
+            kept = torch.empty(rows_kept, width, dtype=dtype, device=like.device)
+            setattr(self._scratch, name, kept)
+        return kept[:rows]
 
     def token_statistics(self, features: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Return the entropy of each prediction, and how surprising what came was, in nats.
 
-        With ``lse = ln Σ e^z`` the entropy of a softmax is ``lse - Σ e^(z - lse) z``, and the
-        negative log-likelihood of token ``w`` is ``lse - z_w``.
+        With ``lse = ln Σ e^z`` the entropy of the softmax ``p`` of logits ``z`` is ``lse - Σ p z``,
+        and the negative log-likelihood of token ``w`` is ``lse - z_w``.
 
         Parameters
         ----------
@@ -152,21 +166,20 @@ class Network:
         -------
         entropies, nlls : Tensor of float32, shape (positions,)
         """
-        entropies, nlls = [], []
+        entropies, nlls = [torch.empty(0)], [torch.empty(0)]
         start = 0
         for logits in self.logits(features):
             wanted = targets[start : start + len(logits)].to(logits.device)
             start += len(logits)
-            # Subtracting the largest logit changes nothing and saves digits.
-            logits -= logits.amax(-1, keepdim=True)
-            lse = logits.logsumexp(-1)
-            nlls.append(lse - logits.gather(-1, wanted[:, None])[:, 0])
-            # A masked logit is -inf: its probability is 0, and so must be 0 times it.
-            logits.clamp_(min=_LOWEST_LOGIT)
-            probabilities = torch.exp(logits - lse[:, None])
-            entropies.append(lse - torch.linalg.vecdot(probabilities, logits))
-        if not entropies:
-            return torch.empty(0), torch.empty(0)
+            probabilities = torch.softmax(logits, -1, out=self.scratch("probabilities", logits))
+            # The likeliest token's logit and probability give lse without another pass.
+            lse = logits.amax(-1) - probabilities.amax(-1).log()
+            nlls.append((lse - logits.gather(-1, wanted[:, None])[:, 0]).cpu())
+            expected = probabilities.mul_(logits).sum(-1)
+            if not expected.isfinite().all():  # a masked logit is -inf, and its probability 0
+                torch.softmax(logits, -1, out=probabilities)
+                expected = probabilities.mul_(logits.clamp_(min=_LOWEST_LOGIT)).sum(-1)
+            entropies.append((lse - expected).cpu())
         return torch.cat(entropies), torch.cat(nlls)
 
     def log_probs(self, features: Tensor, targets: Tensor) -> Tensor:

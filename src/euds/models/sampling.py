@@ -131,8 +131,10 @@ def _draw(
         levels = wanted[start : start + len(logits)]
         start += len(logits)
         lse = logits.logsumexp(-1, keepdim=True)
+        probabilities = torch.softmax(logits / temperature, -1, out=network.scratch("draw", logits))
         # Summed in float64: in float32 the steps at the far end of a large vocabulary are lost.
-        mass = torch.softmax(logits / temperature, -1).cumsum(-1, dtype=torch.float64)
+        mass = network.scratch("mass", logits, dtype=torch.float64)
+        torch.cumsum(probabilities, -1, out=mass, dtype=torch.float64)
         # Levels are below the total, so the token found is one that added to it.
         index = torch.searchsorted(mass, levels * mass[:, -1:], right=True)
         index.clamp_(max=logits.shape[-1] - 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +16,8 @@ __all__ = ["Tokens"]
 
 _SENTINEL = "\u2402PROMPT\u2403"
 _ANCHOR = "\n"
-_CHAT_DAY = datetime.date(2025, 1, 1)
+# Some templates name the day; a score must not depend on it.
+_NO_CLOCK = "{% macro strftime_now(format) %}01 Jan 2025{% endmacro %}"
 
 
 @dataclass(frozen=True)
@@ -190,8 +190,7 @@ class Tokens:
             tokenize=False,
             add_generation_prompt=True,
             enable_thinking=False,
-            # Some templates name the day; a score must not depend on it.
-            strftime_now=_CHAT_DAY.strftime,
+            chat_template=_NO_CLOCK + self.tokenizer.get_chat_template(),
         )
         before, found, after = rendered.partition(_SENTINEL)
         if not found or _SENTINEL in after:

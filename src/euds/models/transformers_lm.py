@@ -33,7 +33,7 @@ from euds.models.tokens import Tokens
 __all__ = ["TransformersLM"]
 
 _BATCH_TOKENS = {"cpu": 512, "cuda": 16_384}
-# Decoding likes more rows than reading does: prompts enter it several batches at a time.
+# A step after the prompts has few tokens a row, so it likes more rows than reading does.
 _PROMPT_BATCHES = 4
 _DRAWN_PER_STEP = {"cpu": 160, "cuda": 4_096}
 
@@ -266,7 +266,7 @@ class TransformersLM:
         tails = tail_tokens(options)
         for batch in equal_length_batches(
             lengths,
-            batch_tokens=self.batch_tokens,
+            batch_tokens=self.batch_tokens * (_PROMPT_BATCHES if tails else 1),
             most_rows=max(1, self.batch_tokens // max(1, tails)),
         ):
             length = lengths[batch[0]]

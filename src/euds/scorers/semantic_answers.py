@@ -247,7 +247,7 @@ class SemanticAnswersScorer:
             .when(pl.col("se").is_nan())
             .then(pl.lit(NOT_FINITE)),
         )
-        return ScoreColumns(frame, self._notes(drawn, rows))
+        return ScoreColumns(frame, self._notes())
 
     def _similarities(
         self, questions: list[str], normalised: list[list[str]], measure: Measure
@@ -285,7 +285,7 @@ class SemanticAnswersScorer:
             int((counts > 0).sum()),
         )
 
-    def _notes(self, drawn: pl.DataFrame, rows: list[tuple[object, ...]]) -> dict[str, object]:
+    def _notes(self) -> dict[str, object]:
         template = self.sampling.template
         return {
             "mode": "continuation" if template is None else "answer",

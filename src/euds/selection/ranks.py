@@ -70,7 +70,8 @@ def length_free_ranks(
     labels = np.zeros(len(values), np.int64) if groups is None else _merge_small(groups, there)
     for label in np.unique(labels[there]):
         members = there & (labels == label)
-        ranks[members] = mid_ranks(_standardised(values[members], np.log1p(lengths[members])))
+        positions = np.log1p(lengths[members])
+        ranks[members] = mid_ranks(_standardised(values[members], positions))
     return ranks
 
 
@@ -98,7 +99,7 @@ def _fitted(basis: Floats, values: Floats) -> Floats:
 
 
 def _hat_basis(positions: Floats) -> Floats:
-    """Return a basis of piecewise linear functions with knots at quantiles, shape ``(n, knots)``."""
+    """Return piecewise linear functions with knots at quantiles, shape ``(n, knots)``."""
     count = int(np.clip(len(positions) // _ROWS_PER_KNOT, 1, _KNOTS))
     knots = np.unique(np.quantile(positions, np.linspace(0, 1, count)))
     if len(knots) < 2:

@@ -302,7 +302,8 @@ def _within_budget(
         tokens = _tokens(rows)
         left = budget.amount - tokens[must].sum()
         _check_forced(left, int(tokens[must].sum()), "tokens")
-        return order[np.cumsum(tokens[order]) <= left]
+        within: NDArray[np.int64] = order[np.cumsum(tokens[order]) <= left]
+        return within
     left = budget.rows(pool_rows) - int(must.sum())
     _check_forced(left, int(must.sum()), "rows")
     if left > len(order):
