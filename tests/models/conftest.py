@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -130,6 +131,16 @@ def llama() -> TransformersLM:
 @pytest.fixture(scope="session", params=["llama", "gpt2", "mistral", "gemma2"])
 def lm(request: pytest.FixtureRequest) -> TransformersLM:
     return make_lm(request.param)
+
+
+@pytest.fixture(autouse=True)
+def _threads(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Run tiny models on one core: they gain nothing from more, and lose much on a shared machine."""
+    before = torch.get_num_threads()
+    if request.node.get_closest_marker("models") is None:
+        torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

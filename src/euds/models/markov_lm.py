@@ -269,7 +269,8 @@ class MarkovLM:
 
 
 def _weight(before: str, after: str) -> int:
-    return (_hash(f"{before} {after}") % 12) ** 2
+    # Never zero: every text can be scored in a dry run.
+    return (1 + _hash(f"{before} {after}") % 12) ** 2
 
 
 def _hash(text: str) -> int:

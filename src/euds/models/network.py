@@ -175,11 +175,14 @@ class Network:
             # The likeliest token's logit and probability give lse without another pass.
             lse = logits.amax(-1) - probabilities.amax(-1).log()
             nlls.append((lse - logits.gather(-1, wanted[:, None])[:, 0]).cpu())
+            # Rounded probabilities of a large vocabulary sum to 1 only within 1e-5, and logits may
+            # be far from 0: dividing by their sum keeps that error out of the mean.
+            total = probabilities.sum(-1)
             expected = probabilities.mul_(logits).sum(-1)
             if not expected.isfinite().all():  # a masked logit is -inf, and its probability 0
                 torch.softmax(logits, -1, out=probabilities)
                 expected = probabilities.mul_(logits.clamp_(min=_LOWEST_LOGIT)).sum(-1)
-            entropies.append((lse - expected).cpu())
+            entropies.append((lse - expected / total).cpu())
         return torch.cat(entropies), torch.cat(nlls)
 
     def log_probs(self, features: Tensor, targets: Tensor) -> Tensor:
@@ -197,13 +200,29 @@ class Network:
         Tensor of float64, shape (positions, choices)
             Computed in float32, returned as float64 to be summed.
         """
+        targets = targets.to(self.device)
+        chosen = self._chosen_logits(features, targets)
         found = []
         start = 0
         for logits in self.logits(features):
-            wanted = targets[start : start + len(logits)].to(logits.device)
+            here = slice(start, start + len(logits))
             start += len(logits)
-            found.append(logits.gather(-1, wanted) - logits.logsumexp(-1, keepdim=True))
+            of_chosen = logits.gather(-1, targets[here]) if chosen is None else chosen[here]
+            found.append(of_chosen - logits.logsumexp(-1, keepdim=True))
         return torch.cat(found).double()
+
+    def _chosen_logits(self, features: Tensor, targets: Tensor) -> Tensor | None:
+        """Return the logits of chosen tokens in float32; None where the head is no plain matrix.
+
+        A logit in bfloat16 takes one of few values, so that texts would tie by the hundreds. A few
+        dot products in float32 cost nothing. The normaliser, a sum over the whole vocabulary, may
+        stay in bfloat16: its rounding averages out, and is the same for all options.
+        """
+        head = self.model.get_output_embeddings() if self.is_split else None
+        if not isinstance(head, torch.nn.Linear):
+            return None
+        logits = (head.weight[targets].float() * features[:, None, :].float()).sum(-1)
+        return logits if head.bias is None else logits + head.bias[targets].float()
 
 
 def _with_copies(chunk: Tensor) -> Tensor:
