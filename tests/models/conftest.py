@@ -135,7 +135,7 @@ def lm(request: pytest.FixtureRequest) -> TransformersLM:
 
 @pytest.fixture(autouse=True)
 def _threads(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Run tiny models on one core: they gain nothing from more, and lose much on a shared machine."""
+    """Run tiny models on one core: they gain nothing from more, and lose much on a shared one."""
     before = torch.get_num_threads()
     if request.node.get_closest_marker("models") is None:
         torch.set_num_threads(1)

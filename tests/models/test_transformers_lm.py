@@ -366,7 +366,7 @@ def test_log_probabilities_are_those_of_the_drawn_tokens(lm, monkeypatch, stop_a
     draw(lm, count=3, max_new_tokens=5, stop_at_newline=stop_at_newline)
     ends = lm._ends(stop_at_newline=stop_at_newline)
     for prompts, draws in kept:
-        for row, prompt in enumerate(prompts.tolist()):
+        for row, prompt in enumerate(prompts):
             for column in range(3):
                 length = draws.lengths[row, column]
                 tokens = draws.tokens[row, column, :length].tolist()

@@ -21,7 +21,11 @@ FEWEST_POSITIONS = 16
 
 
 def equal_length_batches(
-    lengths: Sequence[int], *, batch_tokens: int, most_rows: int | None = None
+    lengths: Sequence[int],
+    *,
+    batch_tokens: int,
+    most_rows: int | None = None,
+    round_to: int = 1,
 ) -> Iterator[NDArray[np.intp]]:
     """Yield the indices of sequences that go together, shortest first.
 
@@ -33,15 +37,19 @@ def equal_length_batches(
         The largest sum of lengths in a batch; one sequence may be longer.
     most_rows : int, optional
         The largest number of sequences in a batch.
+    round_to : int
+        Lengths are alike that are equal once rounded up to a multiple of this.
 
     Yields
     ------
     ndarray of intp, shape (rows,)
-        In ascending order, so that equal input gives equal batches.
+        By length, then in ascending order.
     """
-    sizes = np.asarray(lengths, dtype=np.int64)
+    exact = np.asarray(lengths, dtype=np.int64)
+    order = np.argsort(exact, kind="stable")
+    sizes = -(-exact[order] // round_to) * round_to
     for length in np.unique(sizes):
-        members = np.flatnonzero(sizes == length)
+        members = order[sizes == length]
         rows = max(1, min(batch_tokens // max(1, int(length)), most_rows or len(members)))
         for start in range(0, len(members), rows):
             yield members[start : start + rows]

@@ -1,4 +1,4 @@
-"""Several continuations of one prompt that share its key/value cache.
+"""Prompts that were read, and several continuations of each that share its key/value cache.
 
 Repeating the cache for each continuation would make every step copy the prompt's keys and values as
 many times over. `Tree` keeps one row a prompt instead: the continuations' tokens stand side by side
@@ -11,14 +11,115 @@ windows, attention biased by distance in the row, recurrent layers.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
+from euds.models.batching import equal_length_batches, filled, rows_needed
 from euds.models.network import Network
 
-__all__ = ["Branches", "Copies", "Tree", "can_share_rows"]
+__all__ = [
+    "PROMPT_COLUMNS",
+    "Branches",
+    "Copies",
+    "ReadPrompts",
+    "Tree",
+    "can_share_rows",
+    "read_prompts",
+]
+
+PROMPT_COLUMNS = 32
+"""Caches of prompts are filled up to a multiple of this many columns, so that prompts of different
+lengths can go on together. What is filled in is masked, and how much of it depends on the prompt's
+own length alone: its numbers do not depend on its company."""
+
+
+@dataclass(frozen=True)
+class ReadPrompts:
+    """Prompts that went through a network.
+
+    Parameters
+    ----------
+    features : Tensor, shape (rows, width)
+        Of each prompt's last position.
+    lengths : Tensor of int64, shape (rows,)
+        Tokens of each prompt.
+    cache : transformers.Cache or None
+        Keys and values of all prompts.
+    columns : int
+        Positions in the cache; in a row those from its prompt's length on mean nothing.
+    """
+
+    features: Tensor
+    lengths: Tensor
+    cache: Any
+    columns: int
+
+
+def read_prompts(
+    network: Network,
+    prompts: Sequence[Sequence[int]],
+    *,
+    batch_tokens: int,
+    with_cache: bool,
+) -> ReadPrompts:
+    """Read prompts in batches of equal length, and keep what a continuation needs.
+
+    Parameters
+    ----------
+    network : Network
+        The model.
+    prompts : sequence of sequence of int
+        The tokens of each. With a cache, their lengths must be alike once rounded up to a multiple
+        of `PROMPT_COLUMNS`.
+    batch_tokens : int
+        Tokens that go through the network together.
+    with_cache : bool
+        Whether keys and values are wanted.
+    """
+    lengths = [len(prompt) for prompt in prompts]
+    order, features, caches = [], [], []
+    for batch in equal_length_batches(lengths, batch_tokens=batch_tokens):
+        members = filled(batch, rows_needed(lengths[batch[0]]))
+        ids = torch.tensor([prompts[index] for index in members])
+        states, cache = network.features(ids, use_cache=with_cache)
+        order.append(batch)
+        features.append(states[: len(batch), -1])
+        if with_cache:
+            cache.reorder_cache(torch.arange(len(batch), device=network.device))
+            caches.append(cache)
+    place = torch.from_numpy(np.argsort(np.concatenate(order))).to(network.device)
+    columns = max(lengths)
+    cache = None
+    if with_cache:
+        cache, columns = _joined(caches)
+        cache.reorder_cache(place)
+    return ReadPrompts(torch.cat(features)[place], torch.tensor(lengths), cache, columns)
+
+
+def _joined(caches: Sequence[Any]) -> tuple[Any, int]:
+    """Return one cache with the rows of several, and its number of columns."""
+    from transformers import DynamicCache
+
+    longest = max(cache.get_seq_length() for cache in caches)
+    columns = -(-longest // PROMPT_COLUMNS) * PROMPT_COLUMNS
+    joined = DynamicCache()
+    for index in range(len(caches[0].layers)):
+        layers = [cache.layers[index] for cache in caches]
+        keys = _stacked([layer.keys for layer in layers], columns)
+        values = _stacked([layer.values for layer in layers], columns)
+        joined.update(keys, values, index)
+    return joined, columns
+
+
+def _stacked(states: Sequence[Tensor], columns: int) -> Tensor:
+    """Stack keys or values of shape ``(rows, heads, positions, width)``, filled up with zeros."""
+    return torch.cat([pad(some, (0, 0, 0, columns - some.shape[-2])) for some in states])
 
 
 class Branches(Protocol):
@@ -47,16 +148,15 @@ class Tree:
     ----------
     network : Network
         One that `can_share_rows`.
-    cache : transformers.Cache
-        Of the prompts, which have one length.
-    prompt_tokens : int
-        That length.
+    prompts : ReadPrompts
+        With their cache, which grows.
     """
 
-    def __init__(self, network: Network, cache: Any, *, prompt_tokens: int) -> None:
+    def __init__(self, network: Network, prompts: ReadPrompts) -> None:
         self._network = network
-        self._cache = cache
-        self._prompt_tokens = prompt_tokens
+        self._cache = prompts.cache
+        self._lengths = prompts.lengths
+        self._is_prompt = torch.arange(prompts.columns)[None, :] < prompts.lengths[:, None]
         self._branches = torch.empty(0, dtype=torch.int64)
         self._depths = torch.empty(0, dtype=torch.int64)
 
@@ -80,17 +180,21 @@ class Tree:
         self._depths = torch.cat([self._depths, depths])
         same_branch = branches[:, None] == self._branches[None, :]
         not_later = self._depths[None, :] <= depths[:, None]
-        device, dtype = self._network.device, self._network.model.dtype
-        mask = torch.zeros(nodes, self._prompt_tokens + len(self._branches), dtype=dtype)
-        mask[:, self._prompt_tokens :].masked_fill_(
-            ~(same_branch & not_later), torch.finfo(dtype).min
+        seen = torch.cat(
+            [
+                self._is_prompt[:, None, :].expand(-1, nodes, -1),
+                (same_branch & not_later).expand(rows, -1, -1),
+            ],
+            dim=-1,
         )
+        device, dtype = self._network.device, self._network.model.dtype
+        mask = torch.zeros(seen.shape, dtype=dtype).masked_fill_(~seen, torch.finfo(dtype).min)
         features, self._cache = self._network.features(
             tokens,
             use_cache=True,
             past_key_values=self._cache,
-            attention_mask=mask.to(device).expand(rows, 1, -1, -1),
-            position_ids=(self._prompt_tokens + depths).to(device).expand(rows, -1),
+            attention_mask=mask[:, None].to(device),
+            position_ids=(self._lengths[:, None] + depths[None, :]).to(device),
         )
         return features
 
@@ -103,6 +207,7 @@ class Tree:
     def keep(self, rows: Tensor) -> None:
         """Forget all prompts but those at ``rows``."""
         self._cache.reorder_cache(rows.to(self._network.device))
+        self._lengths, self._is_prompt = self._lengths[rows], self._is_prompt[rows]
 
 
 class Copies:
@@ -113,7 +218,7 @@ class Copies:
     network : Network
         Any causal model.
     cache : transformers.Cache
-        Of the prompts, which have one length.
+        Of prompts that have one length.
     rows : int
         Number of prompts.
     count : int
@@ -154,15 +259,12 @@ def can_share_rows(network: Network) -> bool:
     kinds = set(getattr(settings, "layer_types", None) or ["full_attention"])
     if kinds != {"full_attention"} or getattr(settings, "sliding_window", None) is not None:
         return False
-    total = _PROMPT + _DRAWS * _STEPS
-    if network.max_positions is not None and network.max_positions < total:
-        return False
-    ids = torch.arange(total) * 7919 % settings.vocab_size
+    ids = torch.arange(_PROMPT + _DRAWS * _STEPS) * 7919 % settings.vocab_size
     prompt, draws = ids[None, :_PROMPT], ids[_PROMPT:].reshape(_DRAWS, _STEPS)
     try:
         with torch.inference_mode():
-            _, cache = network.features(prompt, use_cache=True)
-            tree = Tree(network, cache, prompt_tokens=_PROMPT)
+            read = read_prompts(network, prompt.tolist(), batch_tokens=_PROMPT, with_cache=True)
+            tree = Tree(network, read)
             for column in draws.T:
                 shared = tree.step(column[None, :])[0]
             alone, _ = network.features(torch.cat([prompt.expand(_DRAWS, -1), draws], dim=1))

@@ -149,6 +149,24 @@ class Network:
             setattr(self._scratch, name, kept)
         return kept[:rows]
 
+    def softmax(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the probabilities of logits, and the logarithm of what they were divided by.
+
+        Parameters
+        ----------
+        logits : Tensor of float32, shape (positions, vocabulary)
+
+        Returns
+        -------
+        probabilities : Tensor of float32, shape (positions, vocabulary)
+            They may be overwritten, and are by the next call.
+        lse : Tensor of float32, shape (positions,)
+            ``ln Σ e^z``, from the likeliest token's logit and probability: no second sum over the
+            vocabulary is needed.
+        """
+        probabilities = torch.softmax(logits, -1, out=self.scratch("probabilities", logits))
+        return probabilities, logits.amax(-1) - probabilities.amax(-1).log()
+
     def token_statistics(self, features: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Return the entropy of each prediction, and how surprising what came was, in nats.
 
@@ -171,9 +189,7 @@ class Network:
         for logits in self.logits(features):
             wanted = targets[start : start + len(logits)].to(logits.device)
             start += len(logits)
-            probabilities = torch.softmax(logits, -1, out=self.scratch("probabilities", logits))
-            # The likeliest token's logit and probability give lse without another pass.
-            lse = logits.amax(-1) - probabilities.amax(-1).log()
+            probabilities, lse = self.softmax(logits)
             nlls.append((lse - logits.gather(-1, wanted[:, None])[:, 0]).cpu())
             # Rounded probabilities of a large vocabulary sum to 1 only within 1e-5, and logits may
             # be far from 0: dividing by their sum keeps that error out of the mean.

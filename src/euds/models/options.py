@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from euds.models.branches import Tree
+from euds.models.branches import Tree, read_prompts
 from euds.models.network import Network
 
 __all__ = ["branched_log_probs", "tail_tokens"]
@@ -19,7 +19,11 @@ def tail_tokens(options: Sequence[Sequence[int]]) -> int:
 
 
 def branched_log_probs(
-    network: Network, prompts: Tensor, options: Sequence[Sequence[int]]
+    network: Network,
+    prompts: Sequence[Sequence[int]],
+    options: Sequence[Sequence[int]],
+    *,
+    batch_tokens: int,
 ) -> Tensor:
     """Return the log-probability of each option after each prompt, in nats.
 
@@ -30,20 +34,22 @@ def branched_log_probs(
     ----------
     network : Network
         One that `can_share_rows`, if an option has several tokens.
-    prompts : Tensor of int64, shape (rows, positions)
-        Prompts of one length.
+    prompts : sequence of sequence of int
+        As for `read_prompts`.
     options : sequence of sequence of int
         The tokens of each option, at least one.
+    batch_tokens : int
+        Tokens that go through the network together.
 
     Returns
     -------
-    Tensor of float64, shape (rows, options)
+    Tensor of float64, shape (prompts, options)
     """
-    rows, length = prompts.shape
     has_tails = tail_tokens(options) > 0
-    features, cache = network.features(prompts, use_cache=has_tails)
+    read = read_prompts(network, prompts, batch_tokens=batch_tokens, with_cache=has_tails)
+    rows = len(prompts)
     firsts = torch.tensor([option[0] for option in options])
-    total = network.log_probs(features[:, -1], firsts.expand(rows, -1))
+    total = network.log_probs(read.features, firsts.expand(rows, -1))
     if not has_tails:
         return total
     nodes = torch.tensor(
@@ -54,7 +60,6 @@ def branched_log_probs(
         ]
     )
     branches, depths, tokens, following = nodes.unbind(1)
-    tree = Tree(network, cache, prompt_tokens=length)
-    features = tree.extend(tokens.expand(rows, -1), branches=branches, depths=depths)
+    features = Tree(network, read).extend(tokens.expand(rows, -1), branches=branches, depths=depths)
     found = network.log_probs(features.flatten(0, 1), following.repeat(rows)[:, None])
     return total.index_add_(1, branches.to(total.device), found.reshape(rows, -1))

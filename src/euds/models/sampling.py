@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from euds.models.batching import rows_needed
-from euds.models.branches import Branches, Copies, Tree
+from euds.models.branches import Branches, Copies, Tree, read_prompts
 from euds.models.network import Network
 
 __all__ = ["Draws", "draw_batch", "texts_before_end"]
@@ -45,23 +45,27 @@ class Draws:
 
 def draw_batch(
     network: Network,
-    prompts: Tensor,
+    prompts: Sequence[Sequence[int]],
     uniforms: NDArray[np.float64],
     *,
+    batch_tokens: int,
     is_end: NDArray[np.bool_],
     temperature: float,
     share_rows: bool,
 ) -> Draws:
-    """Draw continuations of prompts of one length.
+    """Draw continuations of prompts.
 
     Parameters
     ----------
     network : Network
         The model.
-    prompts : Tensor of int64, shape (rows, positions)
-        At least ``rows_needed(count)`` of them.
+    prompts : sequence of sequence of int
+        As for `read_prompts`, and at least ``rows_needed(count)`` of them. They must have one
+        length if rows are not shared.
     uniforms : ndarray of float64, shape (rows, count, steps)
         In [0, 1): what each draw of each prompt is made with.
+    batch_tokens : int
+        Tokens of prompts that go through the network together.
     is_end : ndarray of bool, shape (vocabulary,)
         The tokens that end a draw.
     temperature : float
@@ -76,29 +80,33 @@ def draw_batch(
     open_ = np.ones((rows, count), dtype=bool)
     active = np.arange(rows)  # prompts with an open draw, in the order of the branches' rows
 
-    features, cache = network.features(prompts, use_cache=True)
     branches: Branches
     if share_rows:
-        branches = Tree(network, cache, prompt_tokens=prompts.shape[1])
+        read = read_prompts(network, prompts, batch_tokens=batch_tokens, with_cache=True)
+        branches, last = Tree(network, read), read.features
     else:
-        branches = Copies(network, cache, rows=rows, count=count)
-    drawn, found = _draw(network, features[:, -1], uniforms[:, :, 0], temperature)
+        features, cache = network.features(torch.tensor(prompts), use_cache=True)
+        branches, last = Copies(network, cache, rows=rows, count=count), features[:, -1]
+    drawn, found = _draw(network, last, uniforms[:, :, 0], temperature)
     for step in range(steps):
         still = open_[active]
         tokens[active, :, step] = drawn
         log_probs[active] += np.where(still, found, 0.0)
         lengths[active] += still
         open_[active] &= ~is_end[drawn]
-        kept = _rows_to_keep(open_[active], fewest=rows_needed(count))
         if step + 1 == steps or not open_.any():
             break
+        kept = _rows_to_keep(open_[active], fewest=rows_needed(count))
         if len(kept) < len(active):
             branches.keep(torch.from_numpy(kept))
             active, drawn = active[kept], drawn[kept]
         features = branches.step(torch.from_numpy(drawn))
-        flat = uniforms[active, :, step + 1].reshape(-1, 1)
-        drawn, found = _draw(network, features.flatten(0, 1), flat, temperature)
-        drawn, found = drawn.reshape(-1, count), found.reshape(-1, count)
+        still = open_[active]
+        drawn, found = np.zeros(still.shape, dtype=np.int64), np.zeros(still.shape)
+        levels = uniforms[active, :, step + 1][still]
+        asked = features[torch.from_numpy(still).to(features.device)]
+        drawn_now, found_now = _draw(network, asked, levels[:, None], temperature)
+        drawn[still], found[still] = drawn_now[:, 0], found_now[:, 0]
     return Draws(tokens, log_probs, lengths, ~open_)
 
 
@@ -130,8 +138,9 @@ def _draw(
     for logits in network.logits(features):
         levels = wanted[start : start + len(logits)]
         start += len(logits)
-        lse = logits.logsumexp(-1, keepdim=True)
-        probabilities = torch.softmax(logits / temperature, -1, out=network.scratch("draw", logits))
+        probabilities, lse = network.softmax(logits)
+        if temperature != 1.0:
+            torch.softmax(logits / temperature, -1, out=probabilities)
         # Summed in float64: in float32 the steps at the far end of a large vocabulary are lost.
         mass = network.scratch("mass", logits, dtype=torch.float64)
         torch.cumsum(probabilities, -1, out=mass, dtype=torch.float64)
@@ -139,7 +148,7 @@ def _draw(
         index = torch.searchsorted(mass, levels * mass[:, -1:], right=True)
         index.clamp_(max=logits.shape[-1] - 1)
         tokens.append(index)
-        log_probs.append((logits.gather(-1, index) - lse).double())
+        log_probs.append((logits.gather(-1, index) - lse[:, None]).double())
     return torch.cat(tokens).cpu().numpy(), torch.cat(log_probs).cpu().numpy()
 
 

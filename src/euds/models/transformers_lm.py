@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from euds.errors import ModelError, OptionError
 from euds.models.batching import equal_length_batches, filled, rows_needed
-from euds.models.branches import can_share_rows
+from euds.models.branches import PROMPT_COLUMNS, can_share_rows
 from euds.models.extras import quiet_transformers, readable_load_errors
 from euds.models.language import OptionScores, SampledText, TokenStatistics
 from euds.models.network import Network
@@ -184,14 +184,13 @@ class TransformersLM:
         self._check_room(encoded, later=max_new_tokens)
         is_end = self._ends(stop_at_newline=stop_at_newline)
         drawn: list[list[SampledText]] = [[] for _ in prompts]
-        rows = max(1, _DRAWN_PER_STEP[self.network.device.type] // count)
-        fewest = rows_needed(count)
         for batch in equal_length_batches(
             [len(ids) for ids in encoded],
             batch_tokens=_PROMPT_BATCHES * self.batch_tokens,
-            most_rows=rows,
+            most_rows=max(1, _DRAWN_PER_STEP[self.network.device.type] // count),
+            round_to=PROMPT_COLUMNS if self._can_share_rows else 1,
         ):
-            members = filled(batch, max(fewest, rows_needed(len(encoded[batch[0]]))))
+            members = filled(batch, rows_needed(count))
             uniforms = np.stack(
                 [
                     uniform_streams(seeds[index], count=count, steps=max_new_tokens)
@@ -201,8 +200,9 @@ class TransformersLM:
             with torch.inference_mode():
                 draws = draw_batch(
                     self.network,
-                    torch.tensor([encoded[index] for index in members]),
+                    [encoded[index] for index in members],
                     uniforms,
+                    batch_tokens=self.batch_tokens,
                     is_end=is_end,
                     temperature=temperature,
                     share_rows=self._can_share_rows,
@@ -262,18 +262,25 @@ class TransformersLM:
     ) -> NDArray[np.float64]:
         """Score options as branches of each prompt, shape ``(prompts, options)``."""
         found = np.empty((len(prompts), len(options)))
-        lengths = [len(ids) for ids in prompts]
         tails = tail_tokens(options)
-        for batch in equal_length_batches(
-            lengths,
-            batch_tokens=self.batch_tokens * (_PROMPT_BATCHES if tails else 1),
-            most_rows=max(1, self.batch_tokens // max(1, tails)),
-        ):
-            length = lengths[batch[0]]
-            members = filled(batch, rows_needed(min(length, tails or length)))
-            ids = torch.tensor([prompts[index] for index in members])
+        lengths = [len(ids) for ids in prompts]
+        batches: Iterable[NDArray[np.intp]] = [np.arange(len(prompts))] if prompts else []
+        if tails:  # the prompts' caches are kept, so there must not be too many at a time
+            batches = equal_length_batches(
+                lengths,
+                batch_tokens=_PROMPT_BATCHES * self.batch_tokens,
+                most_rows=max(1, self.batch_tokens // tails),
+                round_to=PROMPT_COLUMNS,
+            )
+        for batch in batches:
+            members = filled(batch, rows_needed(tails)) if tails else batch
             with torch.inference_mode():
-                scores = branched_log_probs(self.network, ids, options)
+                scores = branched_log_probs(
+                    self.network,
+                    [prompts[index] for index in members],
+                    options,
+                    batch_tokens=self.batch_tokens,
+                )
             found[batch] = scores[: len(batch)].cpu().numpy()
         return found
 
