@@ -133,12 +133,11 @@ def lm(request: pytest.FixtureRequest) -> TransformersLM:
     return make_lm(request.param)
 
 
-@pytest.fixture(autouse=True)
-def _threads(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Run tiny models on one core: they gain nothing from more, and lose much on a shared one."""
+@pytest.fixture(scope="package", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Run on one core: small products gain little from more, and lose much on a shared one."""
     before = torch.get_num_threads()
-    if request.node.get_closest_marker("models") is None:
-        torch.set_num_threads(1)
+    torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
 
