@@ -46,7 +46,7 @@ class TokenEntropies:
 
     name: ClassVar[str] = "token-entropies"
     version: ClassVar[int] = 1
-    rows_per_shard: ClassVar[int] = 256
+    rows_per_shard: ClassVar[int] = 512
 
     model: ModelReference
     precision: str
