@@ -257,3 +257,20 @@ def test_scores_may_be_partial():
     assert select(pool, only, keep=0.1).settings["scores"] == ["ie"]
     with pytest.raises(OptionError, match="no score 'ge'"):
         select(pool, only, rule="ge")
+
+
+def test_igse_dist_agrees_with_a_naive_computation():
+    pool, table = scored_pool(words=[9] * ROWS, ge_tokens=[9] * ROWS)
+
+    def ranks(name):
+        values = table.frame[name].to_list()
+        ordered = sorted(values)
+        return [(ordered.index(value) + 0.5) / ROWS for value in values]
+
+    distance = [
+        sum((rank - 0.5) ** 2 for rank in three)
+        for three in zip(*map(ranks, ("ie", "ge", "se")), strict=True)
+    ]
+    nearest = sorted(range(ROWS), key=distance.__getitem__)[:80]
+    expected = {pool.frame["id"][row] for row in nearest}
+    assert set(select(pool, table, rule="igse-dist", keep=0.16).ids) == expected
