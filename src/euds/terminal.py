@@ -149,12 +149,14 @@ def _show_examples(summary: dict[str, Any], console: Console) -> None:
 
 
 def _show_costs(summary: dict[str, Any], console: Console) -> None:
-    seconds = summary.get("seconds", {})
-    spent = ", ".join(f"{stage} {format_seconds(taken)}" for stage, taken in seconds.items())
+    spent = ", ".join(
+        f"{stage} {format_seconds(taken)}" for stage, taken in summary["seconds"].items()
+    )
+    console.print(f"[bold]Time[/]      {spent}", highlight=False)
+    asked = summary["measured"]
+    told = f"{asked:,} texts put to a model" if asked else "no model was asked anything"
     console.print(
-        f"[bold]Time[/]      {spent}; {summary['measured']:,} texts put to a model, the "
-        f"rest came from the store",
-        highlight=False,
+        f"          {told}; what was measured before came from the store", highlight=False
     )
     for name, path in summary.get("files", {}).items():
         console.print(f"[bold]{name.capitalize():10}[/]{escape(path)}", highlight=False)
