@@ -199,10 +199,10 @@ class Pool:
     @property
     def fingerprint(self) -> str:
         """A hash over ids, texts and contexts that does not depend on the order of the rows."""
-        digest = hashlib.blake2b(digest_size=16)
-        for sample_id, key in self.frame.select("id", "key").sort("id").iter_rows():
-            digest.update(f"{len(sample_id)}:{sample_id}{key}".encode())
-        return digest.hexdigest()
+        rows = self.frame.sort("id").select(
+            pl.format("{}:{}{}", pl.col("id").str.len_chars(), "id", "key").str.join("")
+        )
+        return hashlib.blake2b(rows.item().encode(), digest_size=16).hexdigest()
 
     def save(self, path: Path) -> None:
         """Write the pool to one Parquet file that `load` reads; ``rejected`` is not part of it."""

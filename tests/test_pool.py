@@ -1,0 +1,41 @@
+"""Keys, fingerprints, and a pool on disk."""
+
+import hashlib
+
+from euds.pool import Pool, Texts, text_key
+from tests.conftest import make_pool
+
+TEXTS = ["one", "two", "tö", "two"]
+
+
+def test_a_fingerprint_is_of_ids_and_keys_in_any_order():
+    pool = make_pool(TEXTS)
+    mixed = Pool(pool.frame[[2, 0, 3, 1]], pool.records[[2, 0, 3, 1]], pool.source)
+    assert mixed.fingerprint == pool.fingerprint
+    digest = hashlib.blake2b(digest_size=16)
+    for index, text in enumerate(TEXTS):
+        digest.update(f"5:{index:05d}{text_key(text)}".encode())
+    assert pool.fingerprint == digest.hexdigest()
+    assert make_pool([*TEXTS[:3], "other"]).fingerprint != pool.fingerprint
+
+
+def test_keys_tell_context_from_text():
+    keys = [text_key("ab"), text_key("b", "a"), text_key("a", "b"), text_key("ab", "")]
+    assert len(set(keys)) == 4
+    assert all(len(key) == 32 for key in keys)
+
+
+def test_a_pool_saved_and_loaded_is_the_same(tmp_path):
+    pool = make_pool(TEXTS, labels=["a", None, "b", "a"])
+    pool.save(tmp_path / "pool.parquet")
+    loaded = Pool.load(tmp_path / "pool.parquet")
+    assert loaded.frame.equals(pool.frame)
+    assert loaded.records.equals(pool.records)
+    assert loaded.source == pool.source
+
+
+def test_texts_are_distinct_and_sorted_by_key():
+    texts = make_pool(TEXTS).texts
+    assert len(texts) == 3
+    assert texts.keys == sorted(texts.keys)
+    assert texts.frame.equals(Texts.of(TEXTS).frame)
