@@ -210,15 +210,16 @@ def test_a_folder_with_other_files_is_not_taken_over(folder):
 def test_an_unfinished_run_says_how_to_finish_it(folder):
     toy_run(folder)
     (folder / "run" / "manifest.json").unlink()
-    ran = euds("select", "run", cwd=folder, check=2)
+    ran = euds("show", "run", cwd=folder, check=2)
     assert "run the same" in ran.stderr
 
 
 @pytest.mark.parametrize("damage", ["{", "[]", '{"manifest_version": 99}'])
-def test_a_damaged_manifest_is_an_error_and_no_traceback(folder, damage):
+def test_a_damaged_manifest_is_replaced_with_its_run(folder, damage):
     toy_run(folder)
     (folder / "run" / "manifest.json").write_text(damage)
-    euds("select", "run", cwd=folder, check=1)
+    toy_run(folder)
+    assert json.loads((folder / "run" / "manifest.json").read_text())["manifest_version"] == 1
 
 
 @pytest.mark.parametrize("name", ["pool.parquet", "scores.parquet", "selection.parquet"])
@@ -338,3 +339,91 @@ def test_csv_in_is_csv_out(tmp_path, empty_cache):
     assert lines[0] == "id,text"
     assert len(lines) == 6
     assert set(lines[1:]) <= set(path.read_text().splitlines())
+
+
+def test_a_mistyped_input_or_rule_leaves_an_earlier_run_as_it_was(folder):
+    toy_run(folder)
+    before = {path.name: path.read_bytes() for path in (folder / "run").iterdir()}
+    euds("run", "nosuch.jsonl", "--out", "run", cwd=folder, check=2)
+    toy_run(folder, "--rule", "typo", check=2)
+    assert {path.name: path.read_bytes() for path in (folder / "run").iterdir()} == before
+
+
+def test_the_input_s_own_folder_and_files_like_a_subset_are_safe(folder):
+    lines = (folder / "films.jsonl").read_text()
+    (folder / "subset.jsonl").write_text(lines)
+    (folder / "films.jsonl").unlink()
+    ran = euds(
+        "run",
+        "subset.jsonl",
+        "--text",
+        "review",
+        "--scores",
+        "ie",
+        "--out",
+        ".",
+        cwd=folder,
+        check=2,
+    )
+    assert "own input" in ran.stderr
+    assert (folder / "subset.jsonl").read_text() == lines
+    (folder / "mine").mkdir()
+    (folder / "mine" / "subset-notes.md").write_text("precious")
+    euds(
+        "run",
+        "subset.jsonl",
+        "--text",
+        "review",
+        "--scores",
+        "ie",
+        "--out",
+        "mine",
+        cwd=folder,
+        check=2,
+    )
+    assert (folder / "mine" / "subset-notes.md").read_text() == "precious"
+
+
+def test_a_run_of_other_inputs_is_not_replaced(folder):
+    toy_run(folder)
+    (folder / "other.jsonl").write_text((folder / "films.jsonl").read_text())
+    ran = euds(
+        "run",
+        "other.jsonl",
+        "--text",
+        "review",
+        "--scores",
+        "ie",
+        "--out",
+        "run",
+        cwd=folder,
+        check=2,
+    )
+    assert "other inputs" in ran.stderr
+
+
+def test_selecting_goes_on_after_it_was_killed_and_remembers_rejected_rows(folder):
+    with (folder / "films.jsonl").open("a") as stream:
+        stream.write("not json\n")
+    toy_run(folder)
+    (folder / "run" / "manifest.json").unlink()
+    ran = euds("select", "run", "--keep", "5", "--out", "second", "--json", cwd=folder)
+    assert json.loads(ran.stdout)["rows"]["rejected"] == 1
+    assert "not json" in (folder / "second" / "rejected.jsonl").read_text()
+    manifest = json.loads((folder / "second" / "manifest.json").read_text())
+    assert manifest["provenance"]["stages"][0]["recipe"]["name"] == "token-entropies"
+
+
+def test_ctrl_c_says_how_to_go_on(folder):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "euds", "run", "-", "--scores", "ie"],
+        cwd=folder,
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    time.sleep(1.5)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "goes on where it was" in told

@@ -1,11 +1,15 @@
 """The command line: one short function a command, and one place that turns errors into messages."""
 
+import io
 import json
+import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from euds.cli_options import (
     OutputOptions,
@@ -28,8 +32,29 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "main"]
 
+
+class _Commands(TyperGroup):
+    """Turns errors into a message and an exit code, here and nowhere else."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except EudsError as error:
+            _note(f"euds: {error}")
+            sys.exit(error.exit_code)
+        except KeyboardInterrupt:
+            _note("euds: interrupted; the same command goes on where it was")
+            sys.exit(130)
+        except BrokenPipeError:
+            # The reader of stdout went away (| head): nothing is wrong, nothing more can be said.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(0)
+
+
 app = typer.Typer(
     name="euds",
+    cls=_Commands,
     help="Choose the part of a text pool worth fine-tuning on, by entropy and without labels.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -90,8 +115,9 @@ def run(
     out: Out = None,
 ) -> None:
     """Read, score, select and write the subset, in one go."""
+    request = _request(selecting)  # a mistake in it should not cost the time of scoring
     ledger, folder, pool, table = _read_and_score(inputs, reading, scoring, output, out)
-    selection = _select(pool, table, selecting, output.seed, ledger)
+    selection = _select(pool, table, request, output.seed, ledger)
     _finish(folder, pool, table, selection, ledger, output, inputs)
 
 
@@ -128,14 +154,15 @@ def select(
     from euds.runs import RunFolder
 
     ledger = Ledger()
-    folder = RunFolder.open(run)
-    inputs = folder.manifest["inputs"]
+    request = _request(selecting)
+    folder = RunFolder(run)
     with ledger.stage("loading"):
-        pool, table = folder.load_pool(), folder.load_scores()
+        pool, table = folder.load_scored()
+    inputs = table.provenance["inputs"]
     if out is not None and out.resolve() != run.resolve():
-        folder = RunFolder.create(out)
+        folder = RunFolder.create(out, inputs=inputs)
         folder.save_scored(pool, table)
-    selection = _select(pool, table, selecting, output.seed, ledger)
+    selection = _select(pool, table, request, output.seed, ledger)
     _finish(folder, pool, table, selection, ledger, output, inputs)
 
 
@@ -284,9 +311,9 @@ def _read_and_score(
     from euds.scoring import score as score_pool
 
     ledger = Ledger()
-    folder = RunFolder.create(out or default_folder(inputs))
     with ledger.stage("reading"):
         pool = read(*inputs, **asdict(reading))
+    folder = RunFolder.create(out or default_folder(inputs), inputs=inputs)
     progress = _progress(quiet=output.quiet)
     progress.note(f"{len(pool):,} rows read, {pool.rejected.height:,} rejected")
     settings = asdict(scoring)
@@ -298,6 +325,7 @@ def _read_and_score(
             table = score_pool(pool, scores, progress=progress, seed=output.seed, **settings)
     finally:
         progress.close()
+    table.provenance["inputs"] = inputs
     with ledger.stage("writing"):
         folder.save_scored(pool, table)
     return ledger, folder, pool, table
@@ -319,27 +347,34 @@ def default_folder(inputs: list[str]) -> Path:
     >>> default_folder(["data/reviews.jsonl.gz"]).name
     'reviews-euds'
     """
-    first = Path(inputs[0]).name.split(".")[0].replace("*", "") or "pool"
-    return Path("stdin-euds" if first == "-" else f"{first}-euds")
+    if inputs[0] == "-":
+        return Path("stdin-euds")
+    name = re.sub(r"(\.[a-z]+)?(\.gz|\.zst)?$", "", Path(inputs[0]).name, flags=re.IGNORECASE)
+    return Path(f"{name.replace('*', '') or 'pool'}-euds")
+
+
+def _request(selecting: SelectingOptions) -> dict[str, Any]:
+    """Return what `select` is asked for, checked as far as it can be without scores."""
+    from euds.selection.select import check_request
+
+    request: dict[str, Any] = {
+        "keep": selecting.keep,
+        "keep_tokens": selecting.keep_tokens,
+        "rule": selecting.rule,
+        "interval": selecting.interval or "middle",
+        "entropies": split_names(selecting.entropies),
+    }
+    check_request(**request)
+    return {**request, "always_keep": read_ids(selecting.always_keep)}
 
 
 def _select(
-    pool: "Pool", table: "ScoreTable", selecting: SelectingOptions, seed: int, ledger: "Ledger"
+    pool: "Pool", table: "ScoreTable", request: dict[str, Any], seed: int, ledger: "Ledger"
 ) -> "Selection":
-    with ledger.stage("selecting"):
-        from euds.selection.select import select as select_rows
+    from euds.selection.select import select as select_rows
 
-        return select_rows(
-            pool,
-            table,
-            keep=selecting.keep,
-            keep_tokens=selecting.keep_tokens,
-            rule=selecting.rule,
-            interval=selecting.interval or "middle",
-            entropies=split_names(selecting.entropies),
-            always_keep=read_ids(selecting.always_keep),
-            seed=seed,
-        )
+    with ledger.stage("selecting"):
+        return select_rows(pool, table, **request, seed=seed)
 
 
 def _finish(
@@ -362,7 +397,9 @@ def _finish(
             files["subset"] = str(folder.save_selection(selection))
     if pool.rejected.height:
         files["rejected"] = str(folder.path / "rejected.jsonl")
-    summary["measured"] = sum(stage["measured"] for stage in table.provenance.get("stages", []))
+    summary["measured"] = sum(
+        stage.get("measured", 0) for stage in table.provenance.get("stages", [])
+    )
     summary["seconds"] = ledger.seconds
     summary["files"] = files
     folder.save_manifest(
@@ -403,19 +440,12 @@ def _note(text: str) -> None:
 
 
 def main() -> None:
-    """Run the command line; errors become a message and an exit code, here and nowhere else."""
-    try:
-        app(prog_name="euds")
-    except EudsError as error:
-        _note(f"euds: {error}")
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        _note("euds: interrupted; the same command goes on where it was")
-        sys.exit(130)
-    except BrokenPipeError:
-        # The reader of stdout went away (| head): nothing is wrong, and nothing more can be said.
-        sys.stderr.close()
-        sys.exit(0)
+    """Run the command line."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that cannot show a character shows its code instead.
+            stream.reconfigure(errors="backslashreplace")
+    app(prog_name="euds")
 
 
 if __name__ == "__main__":

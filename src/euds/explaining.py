@@ -38,11 +38,12 @@ def find_id(pool: Pool, name: str) -> str:
     matches = ids.filter(ids.str.starts_with(name)).to_list() if name else []
     if len(matches) == 1 and len(name) >= _SHORTEST_PREFIX:
         return str(matches[0])
-    hint = f"one of {', '.join(matches[:3])}" if matches else did_you_mean(name, ids.head(10_000))
+    hint = did_you_mean(name, ids.head(10_000))
+    if matches:
+        hint = f"give more of one id, at least {_SHORTEST_PREFIX} characters: "
+        hint += ", ".join(matches[:3])
     raise InputError(
-        f"there is no row {name!r}"
-        if not matches
-        else f"{len(matches):,} rows begin with {name!r}",
+        f"there is no row {name!r}" if not matches else f"{name!r} is only the beginning of an id",
         expected=f"an id such as {ids[0]!r}",
         next_step=hint or "'euds show RUN' lists rows with their ids",
     )

@@ -14,15 +14,17 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import importlib.metadata
 import json
 import os
 import platform
+import re
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,7 +33,7 @@ import polars as pl
 
 from euds.atomic import atomic_write, write_bytes_atomically
 from euds.errors import InputError, OptionError, StoreError
-from euds.pool import Pool
+from euds.pool import REJECTED_SCHEMA, Pool
 from euds.scores import ScoreTable
 from euds.selection.selection import Selection
 from euds.writing import write_rejected
@@ -43,6 +45,7 @@ Loaded = TypeVar("Loaded")
 _PACKAGES = ("euds", "numpy", "polars", "scipy", "torch", "transformers")
 _POOL, _SCORES, _SELECTION = "pool.parquet", "scores.parquet", "selection.parquet"
 _REJECTED, _MANIFEST = "rejected.jsonl", "manifest.json"
+_SUBSET = re.compile(r"subset(\.(jsonl|ndjson|csv|tsv|tab|parquet)(\.(gz|zst))?)?")
 
 
 @dataclass(frozen=True)
@@ -58,19 +61,41 @@ class RunFolder:
     path: Path
 
     @classmethod
-    def create(cls, path: Path) -> RunFolder:
-        """Make the folder, or take over one that holds an earlier run and nothing else.
+    def create(cls, path: Path, *, inputs: Sequence[str] = ()) -> RunFolder:
+        """Make the folder, or take over one that holds an earlier run of the same inputs.
+
+        Nothing in it is touched before `save_scored`.
 
         Raises
         ------
         OptionError
-            If something that no run wrote is in it.
+            If something that no run wrote is in it, a run of other inputs, or an input itself.
         """
         folder = cls(path)
+        for one in inputs:
+            if path.resolve() in (Path(one).resolve(), *Path(one).resolve().parents):
+                raise OptionError(
+                    "the run folder holds its own input",
+                    where=str(path),
+                    got=one,
+                    next_step="name another with --out",
+                )
         if path.exists() and not path.is_dir():
             raise OptionError(
                 "the run folder is a file", where=str(path), next_step="name another with --out"
             )
+        if folder._manifest_path.exists() and inputs:
+            earlier = None
+            with contextlib.suppress(StoreError):  # a damaged manifest is replaced with its run
+                earlier = folder.manifest.get("inputs")
+            if earlier is not None and earlier != list(inputs):
+                raise OptionError(
+                    "the run folder holds a run of other inputs",
+                    where=str(path),
+                    got=", ".join(earlier),
+                    expected=", ".join(inputs),
+                    next_step="name another with --out, or remove that folder first",
+                )
         strangers = (
             sorted(entry.name for entry in path.iterdir() if not folder._is_ours(entry.name))
             if path.exists()
@@ -86,7 +111,6 @@ class RunFolder:
             )
         try:
             path.mkdir(parents=True, exist_ok=True)
-            folder._manifest_path.unlink(missing_ok=True)
             for leftover in path.glob(".*.partial"):  # of a run that was killed while it wrote
                 leftover.unlink()
         except OSError as error:
@@ -129,7 +153,7 @@ class RunFolder:
     @staticmethod
     def _is_ours(name: str) -> bool:
         known = {_POOL, _SCORES, _SELECTION, _REJECTED, _MANIFEST}
-        return name in known or name.startswith(("subset", "."))
+        return name in known or bool(_SUBSET.fullmatch(name)) or name.endswith(".partial")
 
     @property
     def _manifest_path(self) -> Path:
@@ -159,8 +183,9 @@ class RunFolder:
         return content
 
     def save_scored(self, pool: Pool, table: ScoreTable) -> None:
-        """Write pool, rejected rows and scores."""
-        (self.path / _SELECTION).unlink(missing_ok=True)
+        """Write pool, rejected rows and scores; what an earlier run left is taken away."""
+        self._remove(self._manifest_path)
+        self._remove(self.path / _SELECTION)
         self._remove_subset()
         with atomic_write(self.path / _POOL) as aside:
             pool.save(aside)
@@ -170,7 +195,7 @@ class RunFolder:
 
     def save_selection(self, selection: Selection) -> Path:
         """Write the selection and the subset; return the subset's path."""
-        self._manifest_path.unlink(missing_ok=True)
+        self._remove(self._manifest_path)
         self._remove_subset()
         with atomic_write(self.path / _SELECTION) as aside:
             selection.frame.write_parquet(aside)
@@ -178,10 +203,22 @@ class RunFolder:
 
     def _remove_subset(self) -> None:
         for stale in self.path.glob("subset*"):
-            if stale.is_dir():
-                shutil.rmtree(stale)
+            if _SUBSET.fullmatch(stale.name):
+                self._remove(stale)
+
+    def _remove(self, path: Path) -> None:
+        try:
+            if path.is_dir():
+                shutil.rmtree(path)
             else:
-                stale.unlink()
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreError(
+                "a file of an earlier run cannot be replaced",
+                where=str(path),
+                got=str(error),
+                next_step="name another folder with --out",
+            ) from error
 
     def save_manifest(self, content: dict[str, Any]) -> None:
         """Write the manifest: the run is complete."""
@@ -206,11 +243,35 @@ class RunFolder:
 
     def load_pool(self) -> Pool:
         """Read the pool, with its rejected rows."""
-        return self._load(_POOL, Pool.load)
+        pool = self._load(_POOL, Pool.load)
+        rejected = self.path / _REJECTED
+        if not rejected.exists() or not rejected.stat().st_size:
+            return pool
+        rows = self._load(_REJECTED, lambda path: pl.read_ndjson(path, schema=REJECTED_SCHEMA))
+        return dataclasses.replace(pool, rejected=rows)
 
     def load_scores(self) -> ScoreTable:
         """Read the scores."""
         return self._load(_SCORES, ScoreTable.load)
+
+    def load_scored(self) -> tuple[Pool, ScoreTable]:
+        """Read pool and scores; they suffice to select, also where an earlier selecting was killed.
+
+        Raises
+        ------
+        InputError
+            If there are none, or they do not belong together.
+        """
+        if not ((self.path / _POOL).exists() and (self.path / _SCORES).exists()):
+            RunFolder.open(self.path)
+        pool, table = self.load_pool(), self.load_scores()
+        if table.provenance.get("pool") != pool.fingerprint:
+            raise InputError(
+                "the pool and the scores of this folder are not of one run",
+                where=str(self.path),
+                next_step="run the same 'euds run' or 'euds score' command again",
+            )
+        return pool, table
 
     def load_selection(self) -> pl.DataFrame:
         """Read the selection's frame.

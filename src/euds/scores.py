@@ -12,7 +12,7 @@ import polars as pl
 
 from euds.errors import OptionError, did_you_mean
 
-__all__ = ["SYNONYMS", "ScoreTable", "canonical_score"]
+__all__ = ["SCORE_COLUMNS", "SYNONYMS", "ScoreTable", "canonical_score", "scorer_of"]
 
 _PROVENANCE_METADATA = "euds.provenance"
 
@@ -27,6 +27,14 @@ SYNONYMS = {
 """Full names of the default variants, and everyday names, to the columns they stand for."""
 
 
+SCORE_COLUMNS = (
+    *("ie", "ie_plugin", "ie_norm", "words"),
+    *("ge", "ge_nll", "ge_gap", "ge_hes", "ge_tokens"),
+    *("se", "se_chao_shen", "se_discrete", "se_meanings"),
+)
+"""Every score that there is, whether or not a table has it."""
+
+
 def canonical_score(name: str) -> str:
     """Return the column that a score's name stands for.
 
@@ -34,6 +42,16 @@ def canonical_score(name: str) -> str:
     ('ie', 'ge_gap')
     """
     return SYNONYMS.get(name, name)
+
+
+def scorer_of(name: str) -> str:
+    """Return the scorer that a score comes from.
+
+    >>> scorer_of("words"), scorer_of("ge_nll"), scorer_of("ie_xent")
+    ('ie', 'ge', 'ie')
+    """
+    column = canonical_score(name)
+    return "ie" if column == "words" else column.split("_")[0]
 
 
 @dataclass(frozen=True)
@@ -71,12 +89,12 @@ class ScoreTable:
             If one is missing.
         """
         for name in names:
-            if name not in self.frame.columns:
+            if not self.frame.schema.get(name, pl.String()).is_numeric():
                 raise OptionError(
                     f"there is no score {name!r}",
                     got=", ".join(self.names) or "no scores at all",
                     next_step=did_you_mean(name, self.names)
-                    or f"score it first: euds score ... --scores {name.split('_')[0]}",
+                    or f"score it first: --scores {scorer_of(name)}",
                 )
 
     def save(self, path: Path) -> None:
@@ -93,4 +111,8 @@ class ScoreTable:
 
 def _without_times(provenance: dict[str, Any]) -> dict[str, Any]:
     """Leave out what differs between equal runs, so that equal scores make equal files."""
-    return {name: value for name, value in provenance.items() if name != "stages"}
+    stages = [
+        {name: stage[name] for name in ("stage", "recipe", "texts")}
+        for stage in provenance.get("stages", [])
+    ]
+    return {**provenance, "stages": stages}

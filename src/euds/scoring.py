@@ -21,7 +21,7 @@ from euds.scorers.generative import GenerativeScorer, TokenEntropies
 from euds.scorers.information import InformationScorer
 from euds.scorers.semantic_answers import SampledAnswers, SemanticAnswersScorer
 from euds.scorers.semantic_options import Calibration, OptionLogProbs, SemanticOptionsScorer
-from euds.scores import ScoreTable, canonical_score
+from euds.scores import SCORE_COLUMNS, ScoreTable, canonical_score, scorer_of
 from euds.store import Store
 
 __all__ = ["SCORERS", "ScoreSettings", "score"]
@@ -154,7 +154,7 @@ def _score(
 ) -> ScoreTable:
     texts = pool.texts
     frame = pool.frame.select("id", "key")
-    provenance: dict[str, Any] = {"settings": asdict(settings)}
+    provenance: dict[str, Any] = {"pool": pool.fingerprint, "settings": asdict(settings)}
     for scorer in scorers:
         columns = scorer.score(texts, measurer)
         frame = frame.join(columns.frame, on="key", how="left", maintain_order="left")
@@ -200,12 +200,12 @@ def make_scorers(
 def _scorer_names(scores: Sequence[str]) -> list[str]:
     names = []
     for name in scores:
-        scorer = canonical_score(name).split("_")[0]
-        if scorer not in SCORERS:
+        scorer = scorer_of(name)
+        if canonical_score(name) not in SCORE_COLUMNS:
             raise OptionError(
                 f"there is no score {name!r}",
                 expected="some of ie, ge, se",
-                next_step=did_you_mean(name, SCORERS),
+                next_step=did_you_mean(name, SCORE_COLUMNS),
             )
         if scorer not in names:
             names.append(scorer)

@@ -69,12 +69,22 @@ class Store:
         StoreError
             If a file is there but cannot be opened.
         """
-        frames = []
+        files = self._read(recipe)
+        while files is None:
+            files = self._read(recipe)
+        frames = [pl.read_parquet(io.BytesIO(data)) for data in files]
+        if not frames:
+            return None
+        return pl.concat(frames).unique("key", keep="first", maintain_order=True).sort("key")
+
+    def _read(self, recipe: dict[str, Any]) -> list[bytes] | None:
+        """Return the contents of a recipe's files; None if one went away, merged by a process."""
+        found = []
         for path in sorted(self.folder(recipe).glob("*.parquet")):
             try:
                 data = path.read_bytes()
-            except FileNotFoundError:  # merged away by another process since it was listed
-                continue
+            except FileNotFoundError:
+                return None
             except OSError as error:
                 raise StoreError(
                     "a file of the store cannot be read",
@@ -85,10 +95,8 @@ class Store:
             if _digest(data) != path.stem:
                 _set_aside(path)
                 continue
-            frames.append(pl.read_parquet(io.BytesIO(data)))
-        if not frames:
-            return None
-        return pl.concat(frames).unique("key", keep="first", maintain_order=True).sort("key")
+            found.append(data)
+        return found
 
     def add(self, recipe: dict[str, Any], rows: pl.DataFrame) -> Path:
         """Add rows (``key`` and columns) under a recipe, atomically; return the file."""

@@ -86,5 +86,7 @@ def shorten(text: str, characters: int = _EXAMPLE_CHARACTERS) -> str:
     >>> shorten("one\\n two   three", 9)
     'one two …'
     """
-    line = " ".join(text[: characters * 4].split())
+    # Control characters could move the cursor or change the colours of a terminal.
+    printable = "".join(one if one.isprintable() else " " for one in text[: characters * 4])
+    line = " ".join(printable.split())
     return line if len(line) <= characters else line[: characters - 1] + "…"

@@ -90,3 +90,8 @@ def test_spearman_agrees_with_scipy_and_ignores_missing():
 def test_tied_share_counts_rows_not_values():
     assert tied_share(np.array([1.0, 1.0, 1.0, 2.0, NAN])) == 0.75
     assert tied_share(np.array([NAN])) == 0.0
+
+
+def test_rounding_is_not_ranked():
+    lengths = np.random.default_rng(5).integers(5, 100, 200).astype(float)
+    assert np.unique(length_free_ranks(np.full(200, np.log(10)), lengths)).tolist() == [0.5]

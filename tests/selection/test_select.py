@@ -129,7 +129,7 @@ def test_two_raw_intervals_must_both_hold():
     assert kept == [2.0, 3.0, 4.0, 5.0]
 
 
-@given(st.integers(1, 3000))
+@given(st.integers(120, 3000))
 @settings(max_examples=30, deadline=None)
 def test_a_token_budget_is_never_exceeded_and_short_by_less_than_a_row(budget):
     pool, table = scored_pool(rows=60)
@@ -274,3 +274,19 @@ def test_igse_dist_agrees_with_a_naive_computation():
     nearest = sorted(range(ROWS), key=distance.__getitem__)[:80]
     expected = {pool.frame["id"][row] for row in nearest}
     assert set(select(pool, table, rule="igse-dist", keep=0.16).ids) == expected
+
+
+def test_a_budget_that_pays_for_nothing_or_for_more_than_all_is_refused():
+    pool, table = scored_pool(rows=20)
+    with pytest.raises(OptionError, match="no row would be kept"):
+        select(pool, table, keep_tokens=1)
+    with pytest.raises(OptionError, match="--keep-tokens"):
+        select(pool, table, keep_tokens=10**9)
+    with pytest.raises(OptionError, match="no row would be kept"):
+        select(pool, table, keep=0.001)
+
+
+def test_raw_intervals_need_a_column_of_numbers():
+    pool, table = scored_pool(rows=20, se_option=["a"] * 20)
+    with pytest.raises(OptionError, match="no score 'se_option'"):
+        select(pool, table, interval="se_option=1:2")

@@ -96,7 +96,10 @@ class SampledAnswers:
                 [context or "" for context in texts.contexts], max_tokens=self.max_context_tokens
             )
             if template is None:
-                prompts = [first_half(text) for text in cut]
+                prompts = [
+                    "\n".join(filter(None, [context, half])) if (half := first_half(text)) else ""
+                    for text, context in zip(cut, contexts, strict=True)
+                ]
             else:
                 prompts = [
                     template.fill(text, context=context)

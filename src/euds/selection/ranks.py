@@ -91,6 +91,8 @@ def _standardised(values: Floats, positions: Floats) -> Floats:
     basis = _hat_basis(positions)
     residuals = values - _fitted(basis, values)
     spread = _fitted(basis, np.abs(residuals))
+    if np.abs(residuals).max() <= 1e-9 * np.abs(values).max():
+        return np.zeros(len(values))  # nothing but rounding is left: all rows are tied
     # Where all values of one length are equal the spread is zero and there is nothing to scale.
     floor = 0.05 * np.abs(residuals).mean()
     scaled = residuals / np.maximum(spread, floor) if floor > 0 else residuals

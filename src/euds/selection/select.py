@@ -13,16 +13,16 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from euds.errors import OptionError
+from euds.errors import OptionError, did_you_mean
 from euds.pool import Pool
-from euds.scores import ScoreTable, canonical_score
+from euds.scores import SCORE_COLUMNS, ScoreTable, canonical_score
 from euds.selection.diagnosis import MOST_TIES, diagnose
 from euds.selection.interval import Budget, Interval, parse_budget, parse_interval
 from euds.selection.ranks import length_free_ranks, mid_ranks, tied_share
 from euds.selection.rules import Preference, Rule, rule_named
 from euds.selection.selection import Selection
 
-__all__ = ["DEFAULT_KEEP", "select"]
+__all__ = ["DEFAULT_KEEP", "check_request", "select"]
 
 DEFAULT_KEEP = 0.16
 """The share behind the EUDS paper's headline, 84 % less data (arXiv 2602.17465)."""
@@ -76,6 +76,9 @@ def select(
     OptionError
         If the budget cannot be met exactly, or a rule, score or interval is unknown.
     """
+    check_request(
+        rule=rule, keep=keep, keep_tokens=keep_tokens, interval=interval, entropies=entropies
+    )
     table = scores or ScoreTable(pool.frame.select("id"))
     chosen = rule_named(rule, table.names)
     parts = [interval] if isinstance(interval, str) else list(interval)
@@ -90,6 +93,12 @@ def select(
     preference = chosen.prefer(_ranks(rows, names), int(rows["scored"].sum()))
     decision = _decide(rows, preference, intervals, budget, pool_rows=len(pool), seed=seed)
 
+    if not decision.kept.any():
+        raise OptionError(
+            "no row would be kept",
+            got=f"{len(pool):,} rows read, {int(rows['scored'].sum()):,} distinct and scored",
+            next_step="raise the budget or widen the interval",
+        )
     frame = _selection_frame(pool, rows, preference, decision)
     settings = {
         "rule": chosen.name,
@@ -101,6 +110,34 @@ def select(
     }
     diagnosis = diagnose(rows, kept=decision.kept, names=names, left_out=left_out)
     return Selection(pool, frame, settings, diagnosis)
+
+
+def check_request(
+    *,
+    rule: str,
+    keep: float | str | None,
+    keep_tokens: int | None,
+    interval: str | Sequence[str],
+    entropies: Sequence[str],
+) -> None:
+    """Check what can be checked of a request before there are scores; see `select`.
+
+    Raises
+    ------
+    OptionError
+        If a rule, score, interval or budget makes no sense.
+    """
+    parts = [interval] if isinstance(interval, str) else interval
+    intervals = [one for one in map(parse_interval, parts) if one is not None]
+    _budget(rule_named(rule, SCORE_COLUMNS), intervals, keep=keep, keep_tokens=keep_tokens)
+    named = [canonical_score(name) for name in entropies]
+    for name in [*named, *(one.column for one in intervals if one.column is not None)]:
+        if name not in SCORE_COLUMNS:
+            raise OptionError(
+                f"there is no score {name!r}",
+                expected=", ".join(SCORE_COLUMNS),
+                next_step=did_you_mean(name, SCORE_COLUMNS),
+            )
 
 
 def _budget(
@@ -302,6 +339,13 @@ def _within_budget(
         tokens = _tokens(rows)
         left = budget.amount - tokens[must].sum()
         _check_forced(left, int(tokens[must].sum()), "tokens")
+        total = int(tokens[order].sum())
+        if total < left:
+            raise OptionError(
+                f"the budget cannot be met: it asks for {budget.amount:,.0f} tokens",
+                got=f"{total + int(tokens[must].sum()):,} tokens in the rows that can be kept",
+                next_step=f"--keep-tokens {total + int(tokens[must].sum())}",
+            )
         within: NDArray[np.int64] = order[np.cumsum(tokens[order]) <= left]
         return within
     left = budget.rows(pool_rows) - int(must.sum())
