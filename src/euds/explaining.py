@@ -84,6 +84,8 @@ def _because(chosen: dict[str, Any], scores: dict[str, Any], selection: pl.DataF
     low, high = _kept_range(selection, score)
     if rank is None or low is None:
         return f"because its {_name(score)} lies {kind} the interval"
+    if low <= rank <= (high or 1.0):  # rows that had to stay, or a rule of several scores at once
+        return f"because its {_name(score)} lies {kind} the middle, at rank {rank:.3f}"
     return (
         f"because its {_name(score)} lies {kind} the interval: rank {rank:.3f}, "
         f"where the kept rows have {low:.3f} to {high:.3f}"
@@ -97,8 +99,8 @@ def _kept_because(chosen: dict[str, Any], selection: pl.DataFrame) -> str:
         return f"It was to be kept with probability {chosen['inclusion']:.3g}."
     low, high = _kept_range(selection, score)
     return (
-        f"Its {_name(score)} has rank {chosen[f'rank_{score}']:.3f} in the pool, inside the kept "
-        f"interval {low:.3f} to {high:.3f}."
+        f"Its {_name(score)} has rank {chosen[f'rank_{score}']:.3f} in the pool; the "
+        f"kept rows have {low:.3f} to {high:.3f}."
     )
 
 
