@@ -52,11 +52,12 @@ class TerminalProgress:
         self._task: TaskID | None = None
         self._left = 0
         self._done = 0
+        self._shards = 0
         self._seconds = 0.0
 
     def begin(self, stage: str, *, rows: int, held: int) -> None:
         """Say what is to be done, and start a bar."""
-        self._left, self._done, self._seconds = rows - held, 0, 0.0
+        self._left, self._done, self._shards, self._seconds = rows - held, 0, 0, 0.0
         self.note(f"{stage}: {rows:,} texts, {held:,} of them in the store already")
         if self._console.is_terminal:
             self._bars = Bars(
@@ -72,13 +73,15 @@ class TerminalProgress:
             self._task = self._bars.add_task(stage, total=self._left, rate="")
 
     def advance(self, stage: str, *, rows: int, seconds: float) -> None:
-        """Move the bar; after the first shard say how long the rest will take."""
-        first = self._done == 0
+        """Move the bar; after a few dozen texts say how long the rest will take."""
+        self._shards += 1
         self._done += rows
         self._seconds += seconds
-        rate = self._done / max(self._seconds, 1e-9)
+        # The first shard's time holds that of loading the model, so the second one tells the rate.
+        second = self._shards == 2
+        rate = rows / max(seconds, 1e-9) if second else self._done / max(self._seconds, 1e-9)
         remaining = (self._left - self._done) / rate
-        if first and remaining > _WORTH_AN_ESTIMATE_SECONDS:
+        if second and remaining > _WORTH_AN_ESTIMATE_SECONDS:
             self.note(
                 f"  about {format_seconds(remaining)} to go at {rate:.1f} texts/s; cheaper: "
                 f"a smaller --max-tokens or --model"

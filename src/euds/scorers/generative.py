@@ -46,7 +46,7 @@ class TokenEntropies:
 
     name: ClassVar[str] = "token-entropies"
     version: ClassVar[int] = 1
-    rows_per_shard: ClassVar[int] = 512
+    rows_per_shard: ClassVar[int] = 64
 
     model: ModelReference
     precision: str

@@ -70,7 +70,7 @@ class SampledAnswers:
 
     name: ClassVar[str] = "sampled-answers"
     version: ClassVar[int] = 1
-    rows_per_shard: ClassVar[int] = 64
+    rows_per_shard: ClassVar[int] = 32
 
     model: ModelReference
     precision: str

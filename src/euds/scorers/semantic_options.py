@@ -61,7 +61,7 @@ class OptionLogProbs:
 
     name: ClassVar[str] = "option-log-probs"
     version: ClassVar[int] = 1
-    rows_per_shard: ClassVar[int] = 512
+    rows_per_shard: ClassVar[int] = 64
 
     model: ModelReference
     precision: str
