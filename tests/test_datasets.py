@@ -86,7 +86,7 @@ def source_of(name: str):
     dataset = DATASETS[name]
     path = packages.locate(dataset.package, dataset.member, sha256=dataset.sha256)
     if path is None:
-        pytest.skip(f"the data set {name} is not on this machine")
+        pytest.fail(f"the data set {name} is not on this machine: euds data {name} --fetch")
     return path
 
 
