@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Protocol
 
 import polars as pl
 
+from euds.models.language import LanguageModel
 from euds.pool import Texts
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "ScoreColumns",
     "Scorer",
     "batch_option",
+    "cut_to_size",
     "recipe_id",
     "recipe_of",
 ]
@@ -82,6 +84,17 @@ class Scorer(Protocol):
 
     def score(self, texts: Texts, measure: Measure) -> ScoreColumns:
         """Score each text; a score that cannot be had is null and has a reason."""
+
+
+def cut_to_size(
+    model: LanguageModel, texts: Texts, *, max_tokens: int, max_context_tokens: int
+) -> tuple[list[str], list[str]]:
+    """Return texts and contexts cut to so many of the model's tokens; no context is empty."""
+    contexts = [context or "" for context in texts.contexts]
+    return (
+        model.truncate(texts.texts, max_tokens=max_tokens),
+        model.truncate(contexts, max_tokens=max_context_tokens),
+    )
 
 
 def batch_option() -> Any:

@@ -32,7 +32,14 @@ from euds.models.meaning import (
 from euds.models.sources import ModelReference
 from euds.pool import Texts, text_key
 from euds.prompts import Template
-from euds.scorers.base import NOT_FINITE, Instrument, Measure, ScoreColumns, batch_option
+from euds.scorers.base import (
+    NOT_FINITE,
+    Instrument,
+    Measure,
+    ScoreColumns,
+    batch_option,
+    cut_to_size,
+)
 
 __all__ = ["AnswerSimilarities", "SampledAnswers", "SemanticAnswersScorer"]
 
@@ -91,9 +98,11 @@ class SampledAnswers:
         template = self.template
 
         def measure(texts: Texts) -> pl.DataFrame:
-            cut = model.truncate(texts.texts, max_tokens=self.max_tokens)
-            contexts = model.truncate(
-                [context or "" for context in texts.contexts], max_tokens=self.max_context_tokens
+            cut, contexts = cut_to_size(
+                model,
+                texts,
+                max_tokens=self.max_tokens,
+                max_context_tokens=self.max_context_tokens,
             )
             if template is None:
                 prompts = [

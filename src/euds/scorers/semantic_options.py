@@ -28,7 +28,14 @@ from euds.models import load_language_model
 from euds.models.sources import ModelReference
 from euds.pool import Texts
 from euds.prompts import Template
-from euds.scorers.base import NOT_FINITE, Instrument, Measure, ScoreColumns, batch_option
+from euds.scorers.base import (
+    NOT_FINITE,
+    Instrument,
+    Measure,
+    ScoreColumns,
+    batch_option,
+    cut_to_size,
+)
 
 __all__ = ["Calibration", "OptionLogProbs", "SemanticOptionsScorer"]
 
@@ -80,9 +87,11 @@ class OptionLogProbs:
         lead = "" if self.template.chat else " "
 
         def measure(texts: Texts) -> pl.DataFrame:
-            cut = model.truncate(texts.texts, max_tokens=self.max_tokens)
-            contexts = model.truncate(
-                [context or "" for context in texts.contexts], max_tokens=self.max_context_tokens
+            cut, contexts = cut_to_size(
+                model,
+                texts,
+                max_tokens=self.max_tokens,
+                max_context_tokens=self.max_context_tokens,
             )
             prompts = [
                 self.template.fill(text, context=context, options=self.options)
