@@ -427,3 +427,10 @@ def test_ctrl_c_says_how_to_go_on(folder):
     _, told = process.communicate(timeout=20)
     assert process.returncode == 130
     assert "goes on where it was" in told
+
+
+def test_selecting_leaves_a_users_own_subset_alone(folder):
+    toy_run(folder)
+    (folder / "run" / "subset-500.jsonl").write_text("mine")
+    euds("select", "run", "--keep", "5", cwd=folder)
+    assert (folder / "run" / "subset-500.jsonl").read_text() == "mine"
