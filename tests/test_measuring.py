@@ -115,3 +115,25 @@ def test_a_recipe_holds_what_a_model_is_and_not_how_fast_it_runs():
     one, other = Asks(), Asks(model=Reference("another name", "abc"))
     assert recipe_of(one)["parameters"] == {"unit": "characters", "model": "abc"}
     assert recipe_id(recipe_of(one)) == recipe_id(recipe_of(other))
+
+
+def test_what_measuring_cost_is_known_to_a_later_run_too(measurer):
+    texts = some_texts()
+    measurer(Lengths(), texts)
+    measurer(Lengths(), texts)
+    first, second = measurer.stages
+    assert 0 < first.spent_seconds <= first.seconds
+    assert second.measured == 0
+    assert second.spent_seconds == pytest.approx(first.spent_seconds)
+
+
+def test_rows_of_an_older_store_cost_what_the_others_did(measurer):
+    texts = some_texts()
+    old = Lengths().load()(texts.select(texts.keys[:20]))
+    measurer.store.add(recipe_of(Lengths()), old)
+    measurer(Lengths(), texts.select(texts.keys[:20]))
+    measurer(Lengths(), texts)
+    unknown, known = measurer.stages
+    assert unknown.spent_seconds is None
+    assert known.measured == 75
+    assert 0 < known.spent_seconds <= known.seconds * 95 / 75

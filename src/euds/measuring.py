@@ -22,6 +22,8 @@ from euds.store import Store
 
 __all__ = ["Measurer", "StageRecord"]
 
+_SECONDS = "_seconds"
+
 
 @dataclass(frozen=True)
 class StageRecord:
@@ -36,7 +38,10 @@ class StageRecord:
     texts, measured : int
         Distinct texts asked for, and those that the store did not hold yet.
     seconds : float
-        Time spent on measuring, loading the model included.
+        Time spent in this run, loading the model included.
+    spent_seconds : float or None
+        Time that measuring all of the texts took, in this run or earlier ones; None if the store
+        does not know.
     """
 
     stage: str
@@ -44,6 +49,7 @@ class StageRecord:
     texts: int
     measured: int
     seconds: float
+    spent_seconds: float | None
 
 
 @dataclass
@@ -78,11 +84,14 @@ class Measurer:
             self.store.merge(recipe)
             held = _held(self.store.rows(recipe), texts)
         seconds = time.perf_counter() - started
-        self.stages.append(StageRecord(measurement.name, recipe, len(texts), left.height, seconds))
+        spent = None if held is None else _spent_seconds(held)
+        self.stages.append(
+            StageRecord(measurement.name, recipe, len(texts), left.height, seconds, spent)
+        )
         if held is None or held.height != len(texts):
             got = 0 if held is None else held.height
             raise AssertionError(f"{recipe_id(recipe)}: {len(texts)} texts in, {got} rows out")
-        return held
+        return held.drop(_SECONDS, strict=False)
 
     def _measure(
         self, measurement: Measurement, recipe: dict[str, Any], left: Texts, asked: Texts
@@ -92,11 +101,19 @@ class Measurer:
         shards = cut_shards(left, measurement.rows_per_shard)
         tick = time.perf_counter()
         for rows in self.engine.run(measurement, shards):
-            self.store.add(recipe, rows)
             now = time.perf_counter()
+            # A row remembers its cost, so that a later run that finds it here can count it too.
+            cost = pl.lit((now - tick) / rows.height, dtype=pl.Float64)
+            self.store.add(recipe, rows.with_columns(cost.alias(_SECONDS)))
             self.progress.advance(stage, rows=rows.height, seconds=now - tick)
             tick = now
         self.progress.end(stage)
+
+
+def _spent_seconds(held: pl.DataFrame) -> float | None:
+    """Return what measuring the rows took; rows of an older store cost what the others did."""
+    mean = held[_SECONDS].mean() if _SECONDS in held.columns else None
+    return None if mean is None else float(mean) * held.height  # type: ignore[arg-type]
 
 
 def _held(rows: pl.DataFrame | None, texts: Texts) -> pl.DataFrame | None:

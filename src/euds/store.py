@@ -75,7 +75,9 @@ class Store:
         frames = [pl.read_parquet(io.BytesIO(data)) for data in files]
         if not frames:
             return None
-        return pl.concat(frames).unique("key", keep="first", maintain_order=True).sort("key")
+        # Files of an older version may lack a column; its values are then null.
+        rows = pl.concat(frames, how="diagonal")
+        return rows.unique("key", keep="first", maintain_order=True).sort("key")
 
     def _read(self, recipe: dict[str, Any]) -> list[bytes] | None:
         """Return the contents of a recipe's files; None if one went away, merged by a process."""
