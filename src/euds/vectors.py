@@ -1,0 +1,161 @@
+"""Sentence vectors of texts, measured once and kept in the store.
+
+What looks at how alike texts are takes its vectors from here: the probe of a proof, clusters,
+coverage, early-training scores. The vectors see texts and contexts and no label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from euds.engines.base import Engine
+from euds.engines.local import LocalEngine
+from euds.errors import InputError, ModelError, OptionError
+from euds.measuring import Measurer
+from euds.models import load_encoder, resolve_precision
+from euds.models.sources import ModelReference, resolve
+from euds.pool import Texts
+from euds.progress import Progress, SilentProgress
+from euds.scorers.base import Instrument
+from euds.store import Store
+
+__all__ = ["SentenceVectors", "Vectors", "vectors_of"]
+
+_FEWEST_TOKENS = 3  # the two special ones, and one of the text
+
+
+@dataclass(frozen=True)
+class SentenceVectors:
+    """Measures the sentence vector of each text, or of text and context as one sequence.
+
+    Parameters
+    ----------
+    encoder : ModelReference
+        The sentence encoder.
+    precision : {"float32", "bfloat16"}
+        What the encoder computes in; tokens are pooled and scaled in float32 either way.
+    max_tokens : int
+        Where text and context together are cut, special tokens included.
+    """
+
+    name: ClassVar[str] = "sentence-vectors"
+    version: ClassVar[int] = 1
+    rows_per_shard: ClassVar[int] = 256
+
+    encoder: ModelReference
+    precision: str
+    max_tokens: int = 128
+
+    def load(self) -> Instrument:
+        """Load the encoder; the returned function gives the column ``vector``."""
+        model = load_encoder(self.encoder, precision=self.precision)
+
+        def measure(texts: Texts) -> pl.DataFrame:
+            # The text comes first, so that a long context cannot push it out.
+            whole = [
+                text if context is None else f"{text}\n{context}"
+                for text, context in zip(texts.texts, texts.contexts, strict=True)
+            ]
+            vectors = model.encode(whole, max_tokens=self.max_tokens)
+            return texts.frame.select("key").with_columns(pl.Series("vector", vectors))
+
+        return measure
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """The sentence vectors of distinct texts.
+
+    Parameters
+    ----------
+    keys : tuple of str
+        The keys of the texts, sorted.
+    array : ndarray of float32, shape (keys, dimensions)
+        One vector of length 1 a key; the dot product of two is their cosine.
+    seconds : float or None
+        What measuring them took, in this run or earlier ones; None if the store does not know.
+    """
+
+    keys: tuple[str, ...]
+    array: NDArray[np.float32]
+    seconds: float | None
+
+    def of(self, keys: Sequence[str]) -> NDArray[np.float32]:
+        """Return the vectors of some keys in their order, shape ``(keys, dimensions)``.
+
+        Raises
+        ------
+        InputError
+            If a key has no vector here.
+        """
+        place = {key: index for index, key in enumerate(self.keys)}
+        missing = [key for key in keys if key not in place]
+        if missing:
+            raise InputError(
+                f"{len(missing):,} of {len(keys):,} texts have no vector",
+                got=f"the key {missing[0]}",
+                expected="keys of the texts that were measured",
+                next_step="measure all texts that are asked about with vectors_of",
+            )
+        return self.array[[place[key] for key in keys]]
+
+
+def vectors_of(
+    texts: Texts,
+    *,
+    encoder: str = "minilm-l6",
+    max_tokens: int = 128,
+    store: Store | None = None,
+    engine: Engine | None = None,
+    progress: Progress | None = None,
+) -> Vectors:
+    """Return the sentence vector of each text; only what the store lacks is measured.
+
+    The encoder computes in bfloat16 where the hardware has it: about twice as fast, at a cosine
+    similarity of 0.9999 to the vectors in float32.
+
+    Parameters
+    ----------
+    texts : Texts
+        Texts, or texts with their contexts; at least one.
+    encoder : str
+        The name of a sentence encoder, see `euds.models.sources.resolve`.
+    max_tokens : int
+        Where text and context together are cut, special tokens included.
+    store : Store, optional
+        Where vectors are kept; the user's store by default.
+    engine : Engine, optional
+        Where texts are measured; this process by default.
+    progress : Progress, optional
+        Is told what happens; by default nothing is.
+
+    Raises
+    ------
+    OptionError
+        If there are no texts, or no room for one beside the special tokens.
+    ModelNotFoundError, ModelError, MissingExtraError
+        If the encoder cannot be had, or gives what is no vector.
+    """
+    if not len(texts):
+        raise OptionError("there are no texts to make vectors of", expected="at least one")
+    if max_tokens < _FEWEST_TOKENS:
+        raise OptionError(
+            "max-tokens is too small for a vector",
+            got=str(max_tokens),
+            expected=f"at least {_FEWEST_TOKENS}",
+        )
+    measurer = Measurer(
+        store or Store.default(), engine or LocalEngine(), progress or SilentProgress()
+    )
+    measurement = SentenceVectors(resolve(encoder), resolve_precision("auto"), max_tokens)
+    rows = measurer(measurement, texts)
+    array = rows["vector"].to_numpy().astype(np.float32)
+    if not np.isfinite(array).all():
+        raise ModelError("the encoder gave a vector that is not finite", got=encoder)
+    return Vectors(tuple(rows["key"].to_list()), array, measurer.stages[-1].spent_seconds)
