@@ -2,6 +2,9 @@
 
 import hashlib
 
+import polars as pl
+import pytest
+
 from euds.pool import Pool, Texts, text_key
 from tests.conftest import make_pool
 
@@ -39,3 +42,16 @@ def test_texts_are_distinct_and_sorted_by_key():
     assert len(texts) == 3
     assert texts.keys == sorted(texts.keys)
     assert texts.frame.equals(Texts.of(TEXTS).frame)
+
+
+def test_taking_rows_takes_their_records_along():
+    pool = make_pool(TEXTS, labels=["a", None, "b", "a"])
+    taken = pool.take(pl.Series([True, False, False, True]))
+    assert taken.frame["text"].to_list() == ["one", "two"]
+    assert taken.frame["id"].to_list() == ["00000", "00003"]
+    assert taken.records["record"].to_list() == ['{"n": 0}', '{"n": 3}']
+    assert taken.source == pool.source
+    assert taken.rejected is pool.rejected
+    assert len(pool) == 4
+    with pytest.raises(pl.exceptions.PolarsError):
+        pool.take(pl.Series([True, False]))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -203,6 +203,13 @@ class Pool:
             pl.format("{}:{}{}", pl.col("id").str.len_chars(), "id", "key").str.join("")
         )
         return hashlib.blake2b(rows.item().encode(), digest_size=16).hexdigest()
+
+    def take(self, mask: pl.Series) -> Pool:
+        """Return the pool with the rows where ``mask`` is true, in the same order.
+
+        Their records go with them; ``rejected``, which tells of the reading, stays as it is.
+        """
+        return replace(self, frame=self.frame.filter(mask), records=self.records.filter(mask))
 
     def save(self, path: Path) -> None:
         """Write the pool to one Parquet file that `load` reads; ``rejected`` is not part of it."""
