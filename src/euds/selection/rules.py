@@ -1,108 +1,31 @@
 """The rules: each puts the candidates in an order of preference.
 
-A rule is one function from ranks to a `Preference`: whom to keep first, and for each row the score
-that speaks against it most. The budget then takes rows from the front. That one form serves them
-all: the middle interval of a score prefers ranks close to 1/2; three entropies that must all lie in
-the middle prefer a small largest distance from 1/2, which is the joint window of exactly the right
-width for any budget; random prefers nothing.
+A rule is one function from `Candidates` to a `Preference`: whom to keep first, and for each row why
+it is dropped if it is. The budget then takes rows from the front. That one form serves them all:
+the middle interval of a score prefers ranks close to 1/2; three entropies that must all lie in the
+middle prefer a small largest distance from 1/2, which is the joint window of exactly the right
+width for any budget; k-center prefers the row farthest from those before it; random prefers none.
+
+A rule says what it needs beside scores. It gets vectors and labels only if it says so: no other
+rule can see a label.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
-from scipy.special import ndtri
+from typing import Literal
 
 from euds.errors import OptionError, did_you_mean
 from euds.scores import canonical_score
-from euds.selection.ranks import mid_ranks
+from euds.selection.coverage import k_center, k_means
+from euds.selection.labelled import hardest_first, random_stratified
+from euds.selection.middle import igse_and, igse_dist, igse_sum, middle_of
+from euds.selection.preference import Candidates, Preference, no_preference
 
-__all__ = ["RULES", "Preference", "Rule", "rule_named"]
+__all__ = ["REASONS", "RULES", "Rule", "rule_descriptions", "rule_named"]
 
-Floats = NDArray[np.float64]
-Ranks = Mapping[str, Floats]
-
-
-@dataclass(frozen=True)
-class Preference:
-    """Whom to keep first.
-
-    Parameters
-    ----------
-    priority : ndarray of float, shape (n,)
-        Lower is kept first; equal priorities are decided by a seeded hash of the row.
-    judged : mapping of str to ndarray of float, shape (n,)
-        The ranks that an interval given by the user is about, in (0, 1), by name.
-    score : ndarray of str, shape (n,)
-        The score that decides about each row, for its reason; empty where none does.
-    side : ndarray of int, shape (n,)
-        Where the row lies on that score: -1 below the middle, 1 above, 0 where neither is meant.
-    """
-
-    priority: Floats
-    judged: Ranks
-    score: NDArray[np.str_]
-    side: NDArray[np.int8]
-
-
-def middle_of(name: str, ranks: Floats) -> Preference:
-    """Prefer the middle ranks of one score."""
-    return Preference(
-        priority=np.abs(ranks - 0.5),
-        judged={name: ranks},
-        score=np.full(len(ranks), name),
-        side=np.where(ranks < 0.5, -1, 1).astype(np.int8),
-    )
-
-
-def igse_sum(ranks: Ranks) -> Preference:
-    """Prefer the middle of the combined entropy: the re-ranked mean of normal scores of the ranks.
-
-    A rank u becomes its normal score, the inverse normal distribution function at u, so that each
-    entropy weighs the same whatever its distribution; the mean of these is ranked again.
-    """
-    mean = np.asarray(np.mean([ndtri(one) for one in ranks.values()], axis=0))
-    return middle_of("igse", mid_ranks(np.round(mean, 12)))
-
-
-def igse_and(ranks: Ranks) -> Preference:
-    """Prefer rows that lie in the middle of every entropy at once."""
-    distance, score, side = _distance_from_middle(ranks, lambda table: table.max(axis=0))
-    return Preference(distance, ranks, score, side)
-
-
-def igse_dist(ranks: Ranks) -> Preference:
-    """Prefer rows close to the middle of all entropies together, by Euclidean distance."""
-    distance, score, side = _distance_from_middle(
-        ranks, lambda table: np.sqrt((table**2).mean(axis=0))
-    )
-    return Preference(distance, {"igse_dist": mid_ranks(distance)}, score, side)
-
-
-def _distance_from_middle(
-    ranks: Ranks, combine: Callable[[Floats], Floats]
-) -> tuple[Floats, NDArray[np.str_], NDArray[np.int8]]:
-    """Return each row's distance from 1/2, and the score furthest from it, with its side."""
-    table = np.stack(list(ranks.values()))
-    distances = np.abs(table - 0.5)
-    worst = distances.argmax(axis=0)
-    below = table[worst, np.arange(table.shape[1])] < 0.5
-    # Rounded, so that rows at equal distances on either side are tied and not sorted by noise.
-    distance = np.round(combine(distances), 12)
-    return distance, np.array(list(ranks))[worst], np.where(below, -1, 1).astype(np.int8)
-
-
-def no_preference(rows: int) -> Preference:
-    """Prefer nothing: the seeded hash of each row decides."""
-    return Preference(
-        priority=np.zeros(rows),
-        judged={},
-        score=np.full(rows, ""),
-        side=np.zeros(rows, dtype=np.int8),
-    )
+Need = Literal["vectors", "labels"]
 
 
 @dataclass(frozen=True)
@@ -115,20 +38,43 @@ class Rule:
         The name on the command line.
     description : str
         What it keeps, for the help.
+    prefer : callable
+        From `Candidates` to a `Preference`.
     scores : tuple of str or None
         The score columns it needs; None takes the entropies that the caller combines.
-    prefer : callable
-        From ranks by score name, and the number of rows, to a `Preference`.
+    needs : frozenset of {"vectors", "labels"}
+        What it needs beside scores, and is therefore shown.
+    is_draw : bool
+        Whether another seed is another draw.
+    needs_rows : bool
+        Whether only a budget in rows will do: the rule gives a set of that size, not an order.
     """
 
     name: str
     description: str
-    scores: tuple[str, ...] | None
-    prefer: Callable[[Ranks, int], Preference]
+    prefer: Callable[[Candidates], Preference]
+    scores: tuple[str, ...] | None = ()
+    needs: frozenset[Need] = frozenset()
+    is_draw: bool = False
+    needs_rows: bool = False
+
+    @property
+    def uses_labels(self) -> bool:
+        """Whether it looks at the labels of the pool."""
+        return "labels" in self.needs
 
 
-def _single(column: str, name: str, description: str) -> Rule:
-    return Rule(name, description, (column,), lambda ranks, _: middle_of(column, ranks[column]))
+def _middle(column: str, name: str, description: str) -> Rule:
+    return Rule(
+        name,
+        description,
+        lambda candidates: middle_of(column, candidates.ranks[column]),
+        scores=(column,),
+    )
+
+
+def _nothing_first(candidates: Candidates) -> Preference:
+    return no_preference(candidates.rows)
 
 
 RULES = {
@@ -137,30 +83,77 @@ RULES = {
         Rule(
             "igse",
             "the middle of information, generative and semantic entropy together",
-            None,
-            lambda ranks, _: igse_sum(ranks),
+            lambda candidates: igse_sum(candidates.ranks),
+            scores=None,
         ),
         Rule(
             "igse-and",
             "in the middle of each of the entropies",
-            None,
-            lambda ranks, _: igse_and(ranks),
+            lambda candidates: igse_and(candidates.ranks),
+            scores=None,
         ),
         Rule(
             "igse-dist",
             "close to the middle of all entropies",
-            None,
-            lambda ranks, _: igse_dist(ranks),
+            lambda candidates: igse_dist(candidates.ranks),
+            scores=None,
         ),
-        _single("ie", "ie", "the middle of information entropy"),
-        _single("ge", "ge", "the middle of generative entropy"),
-        _single("se", "se", "the middle of semantic entropy"),
-        _single("ge_nll", "perplexity", "the middle of the language model's perplexity"),
-        _single("words", "length", "the middle of text length"),
-        Rule("random", "rows at random", (), lambda _, rows: no_preference(rows)),
-        Rule("full", "every row", (), lambda _, rows: no_preference(rows)),
+        _middle("ie", "ie", "the middle of information entropy"),
+        _middle("ge", "ge", "the middle of generative entropy"),
+        _middle("se", "se", "the middle of semantic entropy"),
+        _middle("ge_nll", "perplexity", "the middle of the language model's perplexity"),
+        _middle("words", "length", "the middle of text length"),
+        Rule(
+            "k-means",
+            "the rows nearest to the centres of clusters of sentence vectors",
+            k_means,
+            needs=frozenset({"vectors"}),
+            needs_rows=True,
+        ),
+        Rule(
+            "k-center",
+            "rows far from each other, so that none in the pool is far from all of them",
+            k_center,
+            needs=frozenset({"vectors"}),
+        ),
+        Rule("random", "rows at random", _nothing_first, is_draw=True),
+        Rule(
+            "random-stratified",
+            "rows at random, in the pool's shares of labels",
+            random_stratified,
+            needs=frozenset({"labels"}),
+            is_draw=True,
+        ),
+        Rule(
+            "el2n",
+            "the rows a model is most wrong about early in training, without the hardest 5 %",
+            hardest_first,
+            needs=frozenset({"vectors", "labels"}),
+        ),
+        Rule("full", "every row", _nothing_first),
     )
 }
+
+REASONS = {
+    "covered": "because a kept row is close to it",
+    "not nearest to a centre": "because another row is nearer to the centre of its cluster",
+    "no label": "because it has no label, which the rule needs",
+    "over budget": "because the budget was full: among rows of equal standing a seeded draw "
+    "decides",
+}
+"""The reasons that name no score, as half sentences for a row's story."""
+
+
+def rule_descriptions() -> dict[str, str]:
+    """Return what each rule keeps, by name; those that look at labels say so.
+
+    >>> rule_descriptions()["random-stratified"]
+    "rows at random, in the pool's shares of labels (uses labels)"
+    """
+    return {
+        rule.name: rule.description + (" (uses labels)" if rule.uses_labels else "")
+        for rule in RULES.values()
+    }
 
 
 def rule_named(name: str, score_names: tuple[str, ...] = ()) -> Rule:
@@ -178,7 +171,7 @@ def rule_named(name: str, score_names: tuple[str, ...] = ()) -> Rule:
     if column in RULES:
         return RULES[column]
     if column in score_names:
-        return _single(column, column, f"the middle of {column}")
+        return _middle(column, column, f"the middle of {column}")
     known = [*RULES, *score_names]
     raise OptionError(
         f"there is no rule {name!r}",

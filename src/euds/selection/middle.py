@@ -1,0 +1,60 @@
+"""Rules that prefer the middle of scores: of one, or of several together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+from euds.selection.preference import Preference, Ranks
+from euds.selection.ranks import mid_ranks
+
+__all__ = ["igse_and", "igse_dist", "igse_sum", "middle_of"]
+
+Floats = NDArray[np.float64]
+
+
+def middle_of(name: str, ranks: Floats) -> Preference:
+    """Prefer the middle ranks of one score."""
+    return Preference(
+        priority=np.abs(ranks - 0.5),
+        reason=np.where(ranks < 0.5, f"below {name}", f"above {name}"),
+        judged={name: ranks},
+    )
+
+
+def igse_sum(ranks: Ranks) -> Preference:
+    """Prefer the middle of the combined entropy: the re-ranked mean of normal scores of the ranks.
+
+    A rank u becomes its normal score, the inverse normal distribution function at u, so that each
+    entropy weighs the same whatever its distribution; the mean of these is ranked again.
+    """
+    mean = np.asarray(np.mean([ndtri(one) for one in ranks.values()], axis=0))
+    return middle_of("igse", mid_ranks(np.round(mean, 12)))
+
+
+def igse_and(ranks: Ranks) -> Preference:
+    """Prefer rows that lie in the middle of every entropy at once."""
+    distance, reason = _distance_from_middle(ranks, lambda table: table.max(axis=0))
+    return Preference(distance, reason, ranks)
+
+
+def igse_dist(ranks: Ranks) -> Preference:
+    """Prefer rows close to the middle of all entropies together, by Euclidean distance."""
+    distance, reason = _distance_from_middle(ranks, lambda table: np.sqrt((table**2).mean(axis=0)))
+    return Preference(distance, reason, {"igse_dist": mid_ranks(distance)})
+
+
+def _distance_from_middle(
+    ranks: Ranks, combine: Callable[[Floats], Floats]
+) -> tuple[Floats, NDArray[np.str_]]:
+    """Return each row's distance from 1/2, and on which side of which score it lies furthest."""
+    table = np.stack(list(ranks.values()))
+    distances = np.abs(table - 0.5)
+    worst = distances.argmax(axis=0)
+    below = table[worst, np.arange(table.shape[1])] < 0.5
+    sides = np.array([[f"above {name}", f"below {name}"] for name in ranks])
+    # Rounded, so that rows at equal distances on either side are tied and not sorted by noise.
+    return np.round(combine(distances), 12), sides[worst, below.astype(np.int64)]

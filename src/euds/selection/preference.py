@@ -1,0 +1,104 @@
+"""What a rule is given, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Candidates", "Preference", "Ranks", "first_of_all", "no_preference"]
+
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+Ranks = Mapping[str, Floats]
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The rows that a rule puts in order: distinct texts, sorted by key, with all that it needs.
+
+    Parameters
+    ----------
+    open : ndarray of bool, shape (n,)
+        The rows that the budget is spent on. The others stay anyway, or lie outside an interval of
+        raw values; they are here because a rank is a place among all of them.
+    stays : ndarray of bool, shape (n,)
+        The rows that stay whatever the rule says.
+    keep : int or None
+        How many of the open rows the budget pays for, perhaps more than there are; None where it is
+        in tokens, or pays for all.
+    lots : ndarray of uint64, shape (n,)
+        A seeded hash of each row's key; of rows that are equal the lowest lot goes first.
+    seed : int
+        For what is drawn in another way.
+    ranks : mapping of str to ndarray of float, shape (n,)
+        The ranks of the scores that the rule asked for, in (0, 1), by name.
+    vectors : ndarray of float32, shape (n, dimensions), or None
+        Sentence vectors of length 1; None for a rule that does not need them.
+    labels : tuple of str, n of them, or None
+        The labels; None for a rule that does not say it uses them.
+    """
+
+    open: Bools
+    stays: Bools
+    keep: int | None
+    lots: NDArray[np.uint64]
+    seed: int
+    ranks: Ranks = field(default_factory=dict)
+    vectors: NDArray[np.float32] | None = None
+    labels: tuple[str, ...] | None = None
+
+    @property
+    def rows(self) -> int:
+        """The number of rows."""
+        return len(self.open)
+
+    @property
+    def leaves_a_choice(self) -> bool:
+        """Whether the budget pays for some of the open rows, but not for all."""
+        return self.keep is None or 0 < self.keep < int(self.open.sum())
+
+
+@dataclass(frozen=True)
+class Preference:
+    """Whom to keep first.
+
+    Parameters
+    ----------
+    priority : ndarray of float, shape (n,)
+        Lower is kept first; equal priorities are decided by the rows' lots.
+    reason : ndarray of str, shape (n,)
+        Why each row is dropped, if it is.
+    judged : mapping of str to ndarray of float, shape (n,)
+        The ranks that an interval given by the user is about, in (0, 1), by name.
+    drawn_from : ndarray of int, shape (n,), or None
+        The number of the group that each row is drawn from, where within a group every row is as
+        good as another; None where rows are chosen, not drawn.
+    """
+
+    priority: Floats
+    reason: NDArray[np.str_]
+    judged: Ranks = field(default_factory=dict)
+    drawn_from: NDArray[np.int64] | None = None
+
+
+def no_preference(rows: int) -> Preference:
+    """Prefer nothing: each row's lot decides."""
+    return Preference(
+        priority=np.zeros(rows),
+        reason=np.full(rows, "over budget"),
+        drawn_from=np.zeros(rows, dtype=np.int64),
+    )
+
+
+def first_of_all(order: NDArray[np.int64], rows: int, *, reason: str) -> Preference:
+    """Prefer the rows with the given numbers in their order, and all others after them.
+
+    >>> first_of_all(np.array([2, 0]), 4, reason="covered").priority.tolist()
+    [1.0, 2.0, 0.0, 2.0]
+    """
+    priority = np.full(rows, float(len(order)))
+    priority[order] = np.arange(len(order))
+    return Preference(priority, np.full(rows, reason))

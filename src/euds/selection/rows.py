@@ -1,0 +1,123 @@
+"""The rows that can be kept: one a distinct text, with their scores and ranks, sorted by key."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from euds.errors import OptionError
+from euds.pool import Pool
+from euds.scores import ScoreTable
+from euds.selection.ranks import length_free_ranks, mid_ranks
+
+__all__ = ["distinct_rows", "drawn_lots", "numbers_of", "with_completeness", "with_ranks"]
+
+Floats = NDArray[np.float64]
+
+
+def distinct_rows(
+    pool: Pool,
+    table: ScoreTable,
+    always_keep: Sequence[str],
+    *,
+    distinct: bool,
+    show_labels: bool,
+) -> pl.DataFrame:
+    """Return one row a distinct text, sorted by key: id, scores, whether it must stay.
+
+    Parameters
+    ----------
+    pool : Pool
+        The samples.
+    table : ScoreTable
+        Their scores.
+    always_keep : sequence of str
+        Ids of the rows that must stay.
+    distinct : bool
+        Whether repeats are left out; if not, every sample has its row.
+    show_labels : bool
+        Whether there is a column ``label``.
+
+    Raises
+    ------
+    OptionError
+        If a row that must stay is not in the pool.
+    """
+    unknown = sorted(set(always_keep) - set(pool.frame["id"]))
+    if unknown:
+        raise OptionError(
+            "a row that must stay is not in the pool",
+            got=", ".join(unknown[:3]) + (", ..." if len(unknown) > 3 else ""),
+            expected=f"ids such as {pool.frame['id'][0]!r}",
+        )
+    shown = ["id", "key", "label"] if show_labels else ["id", "key"]
+    rows = (
+        pool.frame.select(*shown, characters=pl.col("text").str.len_chars())
+        .with_columns(must=pl.col("id").is_in(list(always_keep)))
+        .join(table.frame, on="id", how="left")
+    )
+    if not distinct:
+        return rows.sort("key", "id")
+    # Of equal rows one stands for all: one that must stay, else the one with the smallest id; where
+    # labels are used, one that has a label.
+    lacks_label = [pl.col("label").is_null()] if show_labels else []
+    rows = rows.sort("key", ~pl.col("must"), *lacks_label, "id")
+    repeats = pl.int_range(pl.len()).over("key") > 0
+    return rows.filter(~repeats | pl.col("must"))
+
+
+def with_ranks(rows: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
+    """Add ``rank_<score>`` for each score, free of length."""
+    groups = None
+    if "se_option" in rows.columns:
+        groups = rows["se_option"].rank("dense").fill_null(0).cast(pl.Int64).to_numpy()
+    for name in names:
+        values = numbers_of(rows, name)
+        length = _length_for(name, rows)
+        if length is None:
+            ranks = mid_ranks(values)
+        else:
+            grouping = groups if name == "se" else None
+            ranks = length_free_ranks(values, length, groups=grouping)
+        rows = rows.with_columns(pl.Series(f"rank_{name}", ranks).fill_nan(None))
+    return rows
+
+
+def with_completeness(rows: pl.DataFrame, scores: Sequence[str]) -> pl.DataFrame:
+    """Add ``lacks``, why a row cannot be judged (null if it can), and ``complete``, that it can.
+
+    Rows lack a score, or a label where there is a column of labels.
+    """
+    lacking = [pl.when(pl.col(name).is_null()).then(pl.lit(f"unscored {name}")) for name in scores]
+    if "label" in rows.columns:
+        lacking.append(pl.when(pl.col("label").is_null()).then(pl.lit("no label")))
+    lacks = pl.coalesce(lacking) if lacking else pl.lit(None, dtype=pl.String)
+    return rows.with_columns(lacks=lacks).with_columns(complete=pl.col("lacks").is_null())
+
+
+def drawn_lots(rows: pl.DataFrame, seed: int) -> NDArray[np.uint64]:
+    """Return a seeded hash of each row's key: a random order that no file order can change."""
+    keys = rows["key"].str.slice(0, 16).str.to_integer(base=16, dtype=pl.UInt64).to_numpy()
+    mixed = keys ^ np.uint64(seed * 0x9E3779B97F4A7C15 % 2**64)
+    # The finaliser of SplitMix64 (Steele, Lea and Flood 2014).
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.asarray(mixed ^ (mixed >> np.uint64(31)), dtype=np.uint64)
+
+
+def numbers_of(rows: pl.DataFrame, name: str) -> Floats:
+    """Return a column as floats, NaN where there is none."""
+    return rows[name].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+
+
+def _length_for(name: str, rows: pl.DataFrame) -> Floats | None:
+    """Return the length to take out of a score, in the score's own tokens; None for a length."""
+    if name in ("words", "ge_tokens"):
+        return None
+    for column in ("ge_tokens", "words") if name.startswith("ge") else ("words", "ge_tokens"):
+        if column in rows.columns:
+            return np.nan_to_num(numbers_of(rows, column))
+    return numbers_of(rows, "characters")
