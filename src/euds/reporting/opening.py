@@ -1,0 +1,118 @@
+"""The first lines of a report: the verdict, what used labels, what to know before trusting it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from euds.pool import Pool
+from euds.reporting.wording import count, one_line, points, share
+from euds.selection.selection import Selection
+
+__all__ = ["Opening", "open_report"]
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What a reader sees first.
+
+    Parameters
+    ----------
+    headline : str
+        The most important sentence; where entropy lost, that it did.
+    others : tuple of str
+        The other verdicts.
+    labels : str
+        What looked at labels.
+    scope : str
+        What the verdicts do and do not speak of.
+    warnings : tuple of str
+        What should be read before anything here is used.
+    """
+
+    headline: str
+    others: tuple[str, ...]
+    labels: str
+    scope: str
+    warnings: tuple[str, ...]
+
+
+def open_report(
+    pool: Pool,
+    selection: Selection | None,
+    *,
+    summary: Mapping[str, Any],
+    results: Mapping[str, Any] | None,
+) -> Opening:
+    """Return the first lines of a report, with or without a proof."""
+    warnings = list(summary.get("warnings", []))
+    if results is None:
+        headline, others = _of_run(pool, selection)
+        return Opening(
+            headline=headline,
+            others=others,
+            labels="Selecting looked at no label." if selection is not None else "",
+            scope="",
+            warnings=tuple(dict.fromkeys(map(one_line, warnings))),
+        )
+    of_arms = [
+        f"{arm['name']}: {warning}"
+        for arm in results["arms"]
+        for warning in arm.get("warnings") or []
+    ]
+    headline, *rest = results["headline"] or ["The proof came to no verdict."]
+    return Opening(
+        headline=one_line(headline),
+        others=tuple(map(one_line, rest)),
+        labels=_labels(results),
+        scope=" ".join(
+            part for part in (one_line(results["scope"] or ""), _terms(results)) if part
+        ),
+        warnings=tuple(
+            dict.fromkeys(map(one_line, [*results.get("warnings", []), *of_arms, *warnings]))
+        ),
+    )
+
+
+def _of_run(pool: Pool, selection: Selection | None) -> tuple[str, tuple[str, ...]]:
+    if selection is None:
+        return f"{count(len(pool))} rows were scored; nothing was selected yet.", ()
+    kept = len(selection)
+    headline = (
+        f"{count(kept)} of {count(len(pool))} rows were kept ({share(kept / max(len(pool), 1))}), "
+        f"by the rule {one_line(selection.settings['rule'])}."
+    )
+    return headline, (
+        "This page does not say whether training on them is as good as training on everything: "
+        "that takes a proof (euds prove).",
+    )
+
+
+def _labels(results: Mapping[str, Any]) -> str:
+    named = ", ".join(map(one_line, results["uses_labels"]))
+    if not named:
+        return "No rule looked at labels of the pool; labels were used to train and to test only."
+    return f"Looked at labels of the pool to choose rows: {named}. No other arm did."
+
+
+def _terms(results: Mapping[str, Any]) -> str:
+    """Return the terms of the proof as one sentence: seeds, test rows, margin."""
+    settings, test = results["settings"], results["test"]
+    terms = []
+    seeds = settings.get("seeds")
+    if seeds is not None:
+        number = seeds if isinstance(seeds, int) else len(seeds)
+        terms.append(f"{number} seeds an arm")
+    if test.get("rows") is not None:
+        terms.append(f"{count(test['rows'])} test rows")
+    if test.get("majority_points") is not None:
+        terms.append(
+            f"always answering the most frequent label gives {points(test['majority_points'])}"
+        )
+    if settings.get("margin_points") is not None:
+        terms.append(
+            f"as good means losing less than {settings['margin_points']:g} points, with "
+            f"{share(settings.get('confidence', 0.95))} confidence"
+        )
+    return f"{'; '.join(terms)}." if terms else ""
