@@ -104,7 +104,7 @@ def k_means(candidates: Candidates) -> Preference:
     numbers = np.flatnonzero(candidates.open)
     lots = candidates.lots[numbers]
     clusters, distances = _clustered(
-        _vectors(candidates)[numbers], candidates.keep, seed=candidates.seed
+        _vectors(candidates)[numbers], candidates.keep, lots=lots, seed=candidates.seed
     )
     by_distance = np.lexsort((lots, distances, clusters))
     nearest = by_distance[np.unique(clusters[by_distance], return_index=True)[1]]
@@ -132,12 +132,12 @@ def _vectors(candidates: Candidates) -> Vectors:
 
 
 def _clustered(
-    vectors: Vectors, clusters: int, *, seed: int
+    vectors: Vectors, clusters: int, *, lots: Lots, seed: int
 ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
     """Return each row's cluster, and its distance from the cluster's centre.
 
-    The centres begin at rows drawn at random: at hundreds of clusters k-means++ takes five times as
-    long for a few per cent in the sum of squares.
+    The centres begin at the rows that are farthest from each other: at hundreds of clusters that is
+    several times as fast as k-means++, and the sum of squares is about as small.
     """
     try:
         from sklearn.cluster import KMeans
@@ -147,7 +147,8 @@ def _clustered(
         raise MissingExtraError(
             "scikit-learn", extra="train", purpose="the rule k-means"
         ) from error
-    model = KMeans(clusters, init="random", n_init=1, max_iter=_ITERATIONS, random_state=seed)
+    start = farthest_first(vectors, count=clusters, lots=lots, covered_by=vectors[:0])
+    model = KMeans(clusters, init=vectors[start], n_init=1, max_iter=_ITERATIONS, random_state=seed)
     # Several threads add up in any order, and the last digits would differ from run to run.
     with threadpool_limits(limits=1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct rows than clusters
