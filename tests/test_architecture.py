@@ -44,6 +44,8 @@ LAYERS = [
     "proof",
     "reporting",
     "cli_options",
+    "cli_output",
+    "cli_jobs",
     "cli",
     "__main__",
 ]

@@ -3,7 +3,7 @@
 >>> import euds
 >>> pool = euds.read(euds.examples())                        # doctest: +SKIP
 
-The five verbs are functions of this module; nothing heavy is imported before it is used.
+The verbs are functions of this module; nothing heavy is imported before it is used.
 """
 
 from __future__ import annotations
@@ -14,19 +14,37 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from euds.errors import EudsError
     from euds.pool import Pool
+    from euds.proof.holdout import HoldOut, hold_out
+    from euds.proof.prove import Proof, prove
     from euds.reading import read
     from euds.scores import ScoreTable
     from euds.scoring import score
     from euds.selection.select import select
     from euds.selection.selection import Selection
 
-__all__ = ["EudsError", "Pool", "ScoreTable", "Selection", "read", "score", "select"]
+__all__ = [
+    "EudsError",
+    "HoldOut",
+    "Pool",
+    "Proof",
+    "ScoreTable",
+    "Selection",
+    "hold_out",
+    "prove",
+    "read",
+    "score",
+    "select",
+]
 
 _HOMES = {
     "EudsError": "euds.errors",
+    "HoldOut": "euds.proof.holdout",
     "Pool": "euds.pool",
+    "Proof": "euds.proof.prove",
     "ScoreTable": "euds.scores",
     "Selection": "euds.selection.selection",
+    "hold_out": "euds.proof.holdout",
+    "prove": "euds.proof.prove",
     "read": "euds.reading",
     "score": "euds.scoring",
     "select": "euds.selection.select",

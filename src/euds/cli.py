@@ -3,32 +3,32 @@
 import io
 import json
 import os
-import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+from euds.cli_jobs import (
+    finish,
+    prove_and_write,
+    read_and_score,
+    request_of,
+    select_rows,
+)
 from euds.cli_options import (
     OutputOptions,
+    ProvingOptions,
     ReadingOptions,
+    ReportOptions,
     ScoringOptions,
     SelectingOptions,
     grouped,
-    read_ids,
     split_names,
 )
+from euds.cli_output import print_line, stdout_console, tell
 from euds.errors import EudsError, OptionError
-
-if TYPE_CHECKING:
-    from euds.ledger import Ledger
-    from euds.pool import Pool
-    from euds.progress import Progress
-    from euds.runs import RunFolder
-    from euds.scores import ScoreTable
-    from euds.selection.selection import Selection
 
 __all__ = ["app", "main"]
 
@@ -41,10 +41,10 @@ class _Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except EudsError as error:
-            _note(f"euds: {error}")
+            tell(f"euds: {error}")
             sys.exit(error.exit_code)
         except KeyboardInterrupt:
-            _note("euds: interrupted; the same command goes on where it was")
+            tell("euds: interrupted; the same command goes on where it was")
             sys.exit(130)
         except BrokenPipeError:
             # The reader of stdout went away (| head): nothing is wrong, nothing more can be said.
@@ -84,7 +84,7 @@ def _show_version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
-        _print(f"euds {version('euds')}")
+        print_line(f"euds {version('euds')}")
         raise typer.Exit
 
 
@@ -111,14 +111,15 @@ def run(
     reading: ReadingOptions,
     scoring: ScoringOptions,
     selecting: SelectingOptions,
+    report: ReportOptions,
     output: OutputOptions,
     out: Out = None,
 ) -> None:
     """Read, score, select and write the subset, in one go."""
-    request = _request(selecting)  # a mistake in it should not cost the time of scoring
-    ledger, folder, pool, table = _read_and_score(inputs, reading, scoring, output, out)
-    selection = _select(pool, table, request, output.seed, ledger)
-    _finish(folder, pool, table, selection, ledger, output, inputs)
+    request = request_of(selecting)  # a mistake in it should not cost the time of scoring
+    ledger, folder, pool, table = read_and_score(inputs, reading, scoring, output, out)
+    selection = select_rows(pool, table, request, output, ledger)
+    finish(folder, pool, table, selection, ledger, output, inputs, report=report)
 
 
 @app.command(
@@ -135,8 +136,8 @@ def score(
     out: Out = None,
 ) -> None:
     """Read and score; select later, as often as you like."""
-    ledger, folder, pool, table = _read_and_score(inputs, reading, scoring, output, out)
-    _finish(folder, pool, table, None, ledger, output, inputs)
+    ledger, folder, pool, table = read_and_score(inputs, reading, scoring, output, out)
+    finish(folder, pool, table, None, ledger, output, inputs)
 
 
 @app.command(
@@ -147,14 +148,18 @@ def score(
 )
 @grouped
 def select(
-    run: RunPath, selecting: SelectingOptions, output: OutputOptions, out: Out = None
+    run: RunPath,
+    selecting: SelectingOptions,
+    report: ReportOptions,
+    output: OutputOptions,
+    out: Out = None,
 ) -> None:
     """Select again from an earlier run's scores, with another rule, interval or budget."""
     from euds.ledger import Ledger
     from euds.runs import RunFolder
 
     ledger = Ledger()
-    request = _request(selecting)
+    request = request_of(selecting)
     folder = RunFolder(run)
     with ledger.stage("loading"):
         pool, table = folder.load_scored()
@@ -162,8 +167,64 @@ def select(
     if out is not None and out.resolve() != run.resolve():
         folder = RunFolder.create(out, inputs=inputs)
         folder.save_scored(pool, table)
-    selection = _select(pool, table, request, output.seed, ledger)
-    _finish(folder, pool, table, selection, ledger, output, inputs)
+    selection = select_rows(pool, table, request, output, ledger)
+    finish(folder, pool, table, selection, ledger, output, inputs, report=report)
+
+
+Test = Annotated[
+    str,
+    typer.Option(
+        help="The test set: a file like INPUT, or a share of it to split off, such as 0.2.",
+        show_default=False,
+    ),
+]
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "euds prove reviews.jsonl --test test.jsonl --label stars --task sentiment --rules igse,ge"
+    "\n\neuds prove news.jsonl --test 0.2 --task topic --keep 0.3 --trainer probe --out proof"
+)
+@grouped
+def prove(
+    inputs: Inputs,
+    test: Test,
+    proving: ProvingOptions,
+    reading: ReadingOptions,
+    scoring: ScoringOptions,
+    report: ReportOptions,
+    output: OutputOptions,
+    keep: Annotated[
+        str, typer.Option(help="The budget: a share (0.16, 16%) or a number of rows (500).")
+    ] = "0.16",
+    out: Out = None,
+) -> None:
+    """Train on the subsets, on random rows and on everything, and tell which is as good."""
+    prove_and_write(inputs, test, (keep,), proving, reading, scoring, report, output, out)
+
+
+@app.command(
+    epilog="Example:\n\n"
+    "euds curve news.jsonl --test 0.2 --task topic --trainer probe --keeps 1%,5%,16%,50%"
+)
+@grouped
+def curve(
+    inputs: Inputs,
+    test: Test,
+    proving: ProvingOptions,
+    reading: ReadingOptions,
+    scoring: ScoringOptions,
+    report: ReportOptions,
+    output: OutputOptions,
+    keeps: Annotated[
+        str, typer.Option(help="The budgets, comma separated; everything is always the last.")
+    ] = "1%,2%,5%,10%,16%,30%,50%",
+    out: Out = None,
+) -> None:
+    """Prove at several budgets, and find the smallest that is still as good as everything."""
+    prove_and_write(
+        inputs, test, split_names(keeps), proving, reading, scoring, report, output, out
+    )
 
 
 @app.command(
@@ -201,9 +262,9 @@ def show(
     )
     if as_json:
         for row in rows.iter_rows(named=True):
-            _print(json.dumps(row, ensure_ascii=False))
+            print_line(json.dumps(row, ensure_ascii=False))
     else:
-        show_rows(rows, _stdout())
+        show_rows(rows, stdout_console())
 
 
 @app.command(epilog="Example:\n\neuds why run 3f2a9c04d1e8b7a6")
@@ -222,7 +283,9 @@ def why(
     pool = folder.load_pool()
     sample_id = find_id(pool, row)
     story = explain(pool, folder.load_scores(), folder.load_selection(), sample_id)
-    _print(json.dumps({"id": sample_id, "story": story}, ensure_ascii=False) if as_json else story)
+    print_line(
+        json.dumps({"id": sample_id, "story": story}, ensure_ascii=False) if as_json else story
+    )
 
 
 @app.command(epilog="Examples:\n\neuds models\n\neuds models get smollm2-135m minilm-l6")
@@ -246,9 +309,9 @@ def models(
                 next_step="'euds models' lists the names",
             )
         for name in names:
-            _note(f"fetching {name} ...")
+            tell(f"fetching {name} ...")
             reference = sources.get(name)
-            _print(str(reference.folder))
+            print_line(str(reference.folder))
         return
     if action not in (None, "list"):
         raise OptionError(
@@ -257,11 +320,11 @@ def models(
         )
     listing = sources.listing()
     if as_json:
-        _print(json.dumps([asdict(one) for one in listing], default=str, ensure_ascii=False))
+        print_line(json.dumps([asdict(one) for one in listing], default=str, ensure_ascii=False))
         return
     from euds.showing import show_models
 
-    show_models(listing, _stdout())
+    show_models(listing, stdout_console())
 
 
 @app.command(epilog="Examples:\n\neuds data\n\neuds data bbc-news -o bbc-news.jsonl")
@@ -282,161 +345,18 @@ def data(
 
     if fetch:
         for one in [name] if name else datasets.DATASETS:
-            _print(str(datasets.fetch(one)))
+            print_line(str(datasets.fetch(one)))
         return
 
     if name is None:
         from euds.showing import show_datasets
 
-        show_datasets(list(datasets.DATASETS.values()), _stdout())
+        show_datasets(list(datasets.DATASETS.values()), stdout_console())
         return
     path = output or Path(f"{name}.jsonl")
     written = datasets.write(name, path, rows=rows)
-    _note(f"{written:,} rows")
-    _print(str(path))
-
-
-def _read_and_score(
-    inputs: list[str],
-    reading: ReadingOptions,
-    scoring: ScoringOptions,
-    output: OutputOptions,
-    out: Path | None,
-) -> "tuple[Ledger, RunFolder, Pool, ScoreTable]":
-    from dataclasses import asdict
-
-    from euds.ledger import Ledger
-    from euds.reading import read
-    from euds.runs import RunFolder
-    from euds.scoring import score as score_pool
-
-    ledger = Ledger()
-    with ledger.stage("reading"):
-        pool = read(*inputs, **asdict(reading))
-    folder = RunFolder.create(out or default_folder(inputs), inputs=inputs)
-    progress = _progress(quiet=output.quiet)
-    progress.note(f"{len(pool):,} rows read, {pool.rejected.height:,} rejected")
-    settings = asdict(scoring)
-    scores = split_names(settings.pop("scores")) or _default_scores(scoring.task, progress)
-    settings["options"] = split_names(settings["options"])
-    settings["prompts"] = tuple(settings.pop("prompt") or ())
-    try:
-        with ledger.stage("scoring"):
-            table = score_pool(pool, scores, progress=progress, seed=output.seed, **settings)
-    finally:
-        progress.close()
-    table.provenance["inputs"] = inputs
-    with ledger.stage("writing"):
-        folder.save_scored(pool, table)
-    return ledger, folder, pool, table
-
-
-def _default_scores(task: str | None, progress: "Progress") -> tuple[str, ...]:
-    if task is not None:
-        return ("ie", "ge", "se")
-    progress.note(
-        "semantic entropy is left out: name the --task (sentiment, topic, yes-no, answer), or ask "
-        "for --scores ie,ge,se to compare continuations of the texts"
-    )
-    return ("ie", "ge")
-
-
-def default_folder(inputs: list[str]) -> Path:
-    """Return the run folder's default name: that of the first input, and ``-euds``.
-
-    >>> default_folder(["data/reviews.jsonl.gz"]).name
-    'reviews-euds'
-    """
-    if inputs[0] == "-":
-        return Path("stdin-euds")
-    name = re.sub(r"(\.[a-z]+)?(\.gz|\.zst)?$", "", Path(inputs[0]).name, flags=re.IGNORECASE)
-    return Path(f"{name.replace('*', '') or 'pool'}-euds")
-
-
-def _request(selecting: SelectingOptions) -> dict[str, Any]:
-    """Return what `select` is asked for, checked as far as it can be without scores."""
-    from euds.selection.select import check_request
-
-    request: dict[str, Any] = {
-        "keep": selecting.keep,
-        "keep_tokens": selecting.keep_tokens,
-        "rule": selecting.rule,
-        "interval": selecting.interval or "middle",
-        "entropies": split_names(selecting.entropies),
-    }
-    check_request(**request)
-    return {**request, "always_keep": read_ids(selecting.always_keep)}
-
-
-def _select(
-    pool: "Pool", table: "ScoreTable", request: dict[str, Any], seed: int, ledger: "Ledger"
-) -> "Selection":
-    from euds.selection.select import select as select_rows
-
-    with ledger.stage("selecting"):
-        return select_rows(pool, table, **request, seed=seed)
-
-
-def _finish(
-    folder: "RunFolder",
-    pool: "Pool",
-    table: "ScoreTable",
-    selection: "Selection | None",
-    ledger: "Ledger",
-    output: OutputOptions,
-    inputs: list[str],
-) -> None:
-    """Write what is left to write, the manifest last, and show the summary."""
-    from euds.summary import summarise
-    from euds.terminal import show_summary
-
-    summary = summarise(pool, table, selection)
-    files = {"folder": str(folder.path)}
-    with ledger.stage("writing"):
-        if selection is not None:
-            files["subset"] = str(folder.save_selection(selection))
-    if pool.rejected.height:
-        files["rejected"] = str(folder.path / "rejected.jsonl")
-    summary["measured"] = sum(
-        stage.get("measured", 0) for stage in table.provenance.get("stages", [])
-    )
-    summary["seconds"] = ledger.seconds
-    summary["files"] = files
-    folder.save_manifest(
-        {
-            "inputs": inputs,
-            "pool": {"rows": len(pool), "fingerprint": pool.fingerprint},
-            "provenance": table.provenance,
-            # The examples hold texts, which have no business in a manifest.
-            "summary": {part: value for part, value in summary.items() if part != "examples"},
-        }
-    )
-    if output.as_json:
-        _print(json.dumps(summary, ensure_ascii=False))
-    else:
-        show_summary(summary, _stdout())
-
-
-def _progress(*, quiet: bool) -> "Progress":
-    from euds.progress import SilentProgress
-    from euds.progress_bars import TerminalProgress
-
-    return SilentProgress() if quiet else TerminalProgress()
-
-
-def _stdout() -> Any:
-    from rich.console import Console
-
-    # Off a terminal nothing is cut or wrapped, so that a pipe gets whole lines.
-    return Console(soft_wrap=not sys.stdout.isatty(), width=None if sys.stdout.isatty() else 160)
-
-
-def _print(text: str) -> None:
-    sys.stdout.write(text + "\n")
-
-
-def _note(text: str) -> None:
-    sys.stderr.write(text + "\n")
+    tell(f"{written:,} rows")
+    print_line(str(path))
 
 
 def main() -> None:

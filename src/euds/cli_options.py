@@ -13,7 +13,17 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-__all__ = ["OutputOptions", "ReadingOptions", "ScoringOptions", "SelectingOptions", "grouped"]
+__all__ = [
+    "OutputOptions",
+    "ProvingOptions",
+    "ReadingOptions",
+    "ReportOptions",
+    "ScoringOptions",
+    "SelectingOptions",
+    "grouped",
+    "read_ids",
+    "split_names",
+]
 
 
 def _option(panel: str, help_text: str, *names: str, **details: Any) -> Any:
@@ -27,6 +37,7 @@ def _option(panel: str, help_text: str, *names: str, **details: Any) -> Any:
 _read = functools.partial(_option, "Reading")
 _score = functools.partial(_option, "Scoring")
 _select = functools.partial(_option, "Selecting")
+_prove = functools.partial(_option, "Proving")
 _output = functools.partial(_option, "Output")
 
 
@@ -140,6 +151,66 @@ class SelectingOptions:
     always_keep: Annotated[
         str | None, _select("Rows that must stay: ids, comma separated, or @FILE with one a line.")
     ] = None
+
+
+@dataclass(frozen=True)
+class ProvingOptions:
+    """What is trained, and what it is compared with."""
+
+    rules: Annotated[
+        str,
+        _prove(
+            "Rules to prove, comma separated: those of --rule, k-means, k-center, and with labels "
+            "random-stratified, el2n. Random and full are always compared with."
+        ),
+    ] = "igse,length"
+    trainer: Annotated[
+        str,
+        _prove(
+            "fine-tune (the whole encoder) or probe (a logistic head on the frozen encoder; takes "
+            "seconds)."
+        ),
+    ] = "fine-tune"
+    train_encoder: Annotated[
+        str, _prove("Encoder to train: an alias, a folder or a hub name (bert-base-uncased).")
+    ] = "minilm-l6"
+    seeds: Annotated[
+        int, _prove("Trainings of each arm; random subsets are drawn anew.", min=1)
+    ] = 5
+    regime: Annotated[
+        str, _prove("epochs (equal for all arms: cost) or steps (equal: worth of the rows).")
+    ] = "epochs"
+    margin: Annotated[float, _prove("Loss in points that still counts as 'as good'.")] = 1.0
+    epochs: Annotated[int, _prove("Passes through the rows.", min=1)] = 3
+    batch_size: Annotated[int, _prove("Rows a step.", min=1)] = 16
+    train_tokens: Annotated[
+        int, _prove("Train on a row's first so many tokens, context included.", min=4)
+    ] = 128
+    learning_rate: Annotated[
+        float | None, _prove("A fixed one. | the best for random rows, on a part held out of them")
+    ] = None
+    train_cost: Annotated[
+        str | None,
+        _prove(
+            "What training your own model costs: seconds a row and epoch (0.05s) or its parameters "
+            "(7B); the ledger then counts for it too."
+        ),
+    ] = None
+    keep_near_duplicates: Annotated[
+        bool,
+        _prove(
+            "Leave pool rows that are near-duplicates of test rows where they are, and only warn.",
+            "--keep-near-duplicates",
+        ),
+    ] = False
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """The page for people."""
+
+    no_texts: Annotated[bool, _output("Leave all texts out of report.html.", "--no-texts")] = False
+    no_report: Annotated[bool, _output("Write no report.html.", "--no-report")] = False
 
 
 @dataclass(frozen=True)

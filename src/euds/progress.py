@@ -14,8 +14,8 @@ __all__ = ["Progress", "SilentProgress"]
 class Progress(Protocol):
     """Is told what a long stage does."""
 
-    def begin(self, stage: str, *, rows: int, held: int) -> None:
-        """Begin a stage of ``rows`` texts, ``held`` of which the store has already."""
+    def begin(self, stage: str, *, rows: int, held: int, unit: str = "texts") -> None:
+        """Begin a stage of ``rows`` texts (or what ``unit`` says), ``held`` of which are done."""
 
     def advance(self, stage: str, *, rows: int, seconds: float) -> None:
         """Report ``rows`` more texts done, which took ``seconds``."""
@@ -33,7 +33,7 @@ class Progress(Protocol):
 class SilentProgress:
     """Ignores everything."""
 
-    def begin(self, stage: str, *, rows: int, held: int) -> None:
+    def begin(self, stage: str, *, rows: int, held: int, unit: str = "texts") -> None:
         """Ignore the beginning of a stage."""
 
     def advance(self, stage: str, *, rows: int, seconds: float) -> None:

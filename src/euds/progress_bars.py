@@ -20,6 +20,7 @@ from euds.progress import Progress, SilentProgress
 __all__ = ["TerminalProgress", "default_progress", "format_seconds"]
 
 _WORTH_AN_ESTIMATE_SECONDS = 20
+_WORTH_A_LINE_SECONDS = 60
 
 
 def default_progress() -> Progress:
@@ -54,11 +55,15 @@ class TerminalProgress:
         self._done = 0
         self._shards = 0
         self._seconds = 0.0
+        self._told_seconds = 0.0
+        self._unit = "texts"
 
-    def begin(self, stage: str, *, rows: int, held: int) -> None:
+    def begin(self, stage: str, *, rows: int, held: int, unit: str = "texts") -> None:
         """Say what is to be done, and start a bar."""
         self._left, self._done, self._shards, self._seconds = rows - held, 0, 0, 0.0
-        self.note(f"{stage}: {rows:,} texts, {held:,} of them in the store already")
+        self._told_seconds, self._unit = 0.0, unit
+        already = f", {held:,} of them in the store already" if unit == "texts" else ""
+        self.note(f"{stage}: {rows:,} {unit}{already}")
         if self._console.is_terminal:
             self._bars = Bars(
                 TextColumn("  {task.description}"),
@@ -81,18 +86,21 @@ class TerminalProgress:
         second = self._shards == 2
         rate = rows / max(seconds, 1e-9) if second else self._done / max(self._seconds, 1e-9)
         remaining = (self._left - self._done) / rate
-        if second and remaining > _WORTH_AN_ESTIMATE_SECONDS:
+        if second and remaining > _WORTH_AN_ESTIMATE_SECONDS and self._unit == "texts":
             self.note(
                 f"  about {format_seconds(remaining)} to go at {rate:.1f} texts/s; cheaper: "
                 f"a smaller --max-tokens or --model"
             )
+        elif self._bars is None and self._seconds - self._told_seconds > _WORTH_A_LINE_SECONDS:
+            self._told_seconds = self._seconds
+            self.note(f"  {self._done:,} done, about {format_seconds(remaining)} to go")
         if self._bars is not None and self._task is not None:
             self._bars.update(self._task, advance=rows, rate=f"{rate:.1f}/s")
 
     def end(self, stage: str) -> None:
         """Take the bar away and say how long it took."""
         self._stop_bars()
-        self.note(f"  {stage}: {self._done:,} texts in {format_seconds(self._seconds)}")
+        self.note(f"  {stage}: {self._done:,} {self._unit} in {format_seconds(self._seconds)}")
 
     def close(self) -> None:
         """Leave the terminal as it was, whatever happened."""

@@ -8,6 +8,8 @@
         selection.parquet    kept, reason, ranks, inclusion, by id
         subset.<as input>    the kept rows, in the input's own format
         rejected.jsonl       rows that could not be used: file, line, reason, raw
+        report.html          the page for people; with a proof also table.md and figures/
+        results.json         what a proof found
         manifest.json        inputs, settings, versions, seconds, checksums; written last
 """
 
@@ -38,13 +40,15 @@ from euds.scores import ScoreTable
 from euds.selection.selection import Selection
 from euds.writing import write_rejected
 
-__all__ = ["MANIFEST_VERSION", "RunFolder"]
+__all__ = ["MANIFEST_VERSION", "RunFolder", "package_versions"]
 
 MANIFEST_VERSION = 1
 Loaded = TypeVar("Loaded")
-_PACKAGES = ("euds", "numpy", "polars", "scipy", "torch", "transformers")
+_PACKAGES = ("euds", "numpy", "polars", "scipy", "scikit-learn", "torch", "transformers")
 _POOL, _SCORES, _SELECTION = "pool.parquet", "scores.parquet", "selection.parquet"
 _REJECTED, _MANIFEST = "rejected.jsonl", "manifest.json"
+_RESULTS = "results.json"
+_REPORT = ("report.html", "table.md", "figures")
 _SUBSET = re.compile(r"subset(\.(jsonl|ndjson|csv|tsv|tab|parquet)(\.(gz|zst))?)?")
 
 
@@ -152,7 +156,7 @@ class RunFolder:
 
     @staticmethod
     def _is_ours(name: str) -> bool:
-        known = {_POOL, _SCORES, _SELECTION, _REJECTED, _MANIFEST}
+        known = {_POOL, _SCORES, _SELECTION, _REJECTED, _MANIFEST, _RESULTS, *_REPORT}
         return name in known or bool(_SUBSET.fullmatch(name)) or name.endswith(".partial")
 
     @property
@@ -187,6 +191,7 @@ class RunFolder:
         self._remove(self._manifest_path)
         self._remove(self.path / _SELECTION)
         self._remove_subset()
+        self._remove_proof()
         with atomic_write(self.path / _POOL) as aside:
             pool.save(aside)
         with atomic_write(self.path / _SCORES) as aside:
@@ -197,9 +202,21 @@ class RunFolder:
         """Write the selection and the subset; return the subset's path."""
         self._remove(self._manifest_path)
         self._remove_subset()
+        self._remove_proof()  # it was about another selection
         with atomic_write(self.path / _SELECTION) as aside:
             selection.frame.write_parquet(aside)
         return selection.write(self.path / f"subset{selection.pool.source.suffix}")
+
+    def save_results(self, results: dict[str, Any]) -> Path:
+        """Write what a proof found; return the path."""
+        path = self.path / _RESULTS
+        text = json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        write_bytes_atomically(path, text.encode())
+        return path
+
+    def _remove_proof(self) -> None:
+        for name in (_RESULTS, *_REPORT):
+            self._remove(self.path / name)
 
     def _remove_subset(self) -> None:
         for stale in self.path.glob("subset*"):
@@ -225,7 +242,7 @@ class RunFolder:
         manifest = {
             "manifest_version": MANIFEST_VERSION,
             "written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "versions": _versions(),
+            "versions": package_versions(),
             "machine": {
                 "system": platform.platform(),
                 "processor": platform.processor() or platform.machine(),
@@ -302,7 +319,8 @@ class RunFolder:
             ) from error
 
 
-def _versions() -> dict[str, str]:
+def package_versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that results depend on."""
     versions = {"python": sys.version.split()[0]}
     for package in _PACKAGES:
         # Extras may not be installed.

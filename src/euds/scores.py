@@ -64,8 +64,9 @@ class ScoreTable:
         ``id``, score columns, and for each scorer ``<scorer>_reason``: null where the score is
         there, else why it is not.
     provenance : dict
-        Per scorer what a reader should know (model, prompt, precision), and under ``stages`` what
-        was measured and how long it took.
+        Per scorer what a reader should know (model, prompt, precision); under ``stages`` what was
+        measured and how long it took; under ``spent_seconds`` what each scorer cost in all, in
+        this run and earlier ones. Times are not saved.
     """
 
     frame: pl.DataFrame
@@ -115,4 +116,5 @@ def _without_times(provenance: dict[str, Any]) -> dict[str, Any]:
         {name: stage[name] for name in ("stage", "recipe", "texts")}
         for stage in provenance.get("stages", [])
     ]
-    return {**provenance, "stages": stages}
+    without = {name: value for name, value in provenance.items() if name != "spent_seconds"}
+    return {**without, "stages": stages}

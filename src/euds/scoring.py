@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, get_args
@@ -9,7 +10,7 @@ from typing import Any, get_args
 from euds.engines.base import Engine
 from euds.engines.local import LocalEngine
 from euds.errors import OptionError, did_you_mean
-from euds.measuring import Measurer
+from euds.measuring import Measurer, StageRecord
 from euds.models import resolve_precision
 from euds.models.sources import resolve
 from euds.pool import Pool
@@ -155,12 +156,22 @@ def _score(
     texts = pool.texts
     frame = pool.frame.select("id", "key")
     provenance: dict[str, Any] = {"pool": pool.fingerprint, "settings": asdict(settings)}
+    provenance["spent_seconds"] = {}
     for scorer in scorers:
+        started, stages = time.perf_counter(), len(measurer.stages)
         columns = scorer.score(texts, measurer)
+        taken = time.perf_counter() - started
+        provenance["spent_seconds"][scorer.name] = _spent(taken, measurer.stages[stages:])
         frame = frame.join(columns.frame, on="key", how="left", maintain_order="left")
         provenance[scorer.name] = columns.notes
     provenance["stages"] = [asdict(stage) for stage in measurer.stages]
     return ScoreTable(frame.drop("key"), provenance)
+
+
+def _spent(taken: float, stages: Sequence[StageRecord]) -> float:
+    """Return what a scorer's scores cost in all: time now, and earlier time of what was held."""
+    earlier = sum(max(0.0, (one.spent_seconds or 0.0) - one.seconds) for one in stages)
+    return taken + earlier
 
 
 def make_settings(**settings: Any) -> ScoreSettings:

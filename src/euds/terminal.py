@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -10,7 +11,7 @@ from rich.table import Table
 
 from euds.progress_bars import format_seconds
 
-__all__ = ["show_summary"]
+__all__ = ["show_proof", "show_summary"]
 
 
 def show_summary(summary: dict[str, Any], console: Console) -> None:
@@ -160,3 +161,87 @@ def _show_costs(summary: dict[str, Any], console: Console) -> None:
     )
     for name, path in summary.get("files", {}).items():
         console.print(f"[bold]{name.capitalize():10}[/]{escape(path)}", highlight=False)
+
+
+def show_proof(results: dict[str, Any], folder: Path, console: Console) -> None:
+    """Print what a proof found: the verdicts first, then the arms, the costs and the files."""
+    for index, sentence in enumerate(results["headline"]):
+        console.print(f"[bold]{escape(sentence)}[/]" if not index else escape(sentence))
+    if results["uses_labels"]:
+        console.print(f"Looked at labels: {', '.join(results['uses_labels'])}", highlight=False)
+    for warning in results["warnings"]:
+        console.print(f"[yellow]warning:[/] {escape(warning)}", highlight=False)
+    console.print(_arms_table(results))
+    for curve in results["curve"]:
+        smallest = curve["smallest_as_good"]
+        told = "none of these budgets" if smallest is None else f"{smallest:.3g} of the rows"
+        console.print(f"  smallest share as good as full, {curve['rule']}: {told}", highlight=False)
+    console.print(escape(results["scope"]), highlight=False)
+    ledger = results["ledger"]
+    stages = ", ".join(
+        f"{stage} {format_seconds(taken)}"
+        for stage, taken in ledger["stages"].items()
+        if taken > 0.05
+    )
+    console.print(f"[bold]Time[/]      {stages}", highlight=False)
+    for name, file in (("Report", "report.html"), ("Results", "results.json"), ("Folder", "")):
+        if (folder / file).exists():
+            console.print(f"[bold]{name:10}[/]{escape(str(folder / file))}", highlight=False)
+
+
+def _arms_table(results: dict[str, Any]) -> Table:
+    metric = results["task"]["metric"]
+    margin = results["settings"]["margin_points"]
+    table = Table(
+        title=f"{metric}, points (95 %); cost in seconds, choosing included; margin {margin:g}",
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+    )
+    for name in (
+        "arm",
+        "rows",
+        metric,
+        "against random",
+        "",
+        "against full",
+        "",
+        "cost",
+        "of full",
+    ):
+        table.add_column(name, justify="left" if name in ("arm", "") else "right")
+    found = {(one["arm"], one["against"].partition("@")[0]): one for one in results["comparisons"]}
+    costs = {one["arm"]: one for one in results["ledger"]["arms"]}
+    for arm in results["arms"]:
+        reached = arm["metrics"][metric]
+        interval = f"[{reached['low_points']:.1f}, {reached['high_points']:.1f}]"
+        cells = []
+        for against in ("random", "full"):
+            one = found.get((arm["name"], against))
+            if one is None:
+                cells += ["", ""]
+                continue
+            low, high = one["low_points"], one["high_points"]
+            cells += [
+                f"{one['difference_points']:+.1f} [{low:+.1f}, {high:+.1f}]",
+                _DECISION_STYLES[one["decision"]],
+            ]
+        cost = costs[arm["name"]]
+        share = cost["share_of_full"]
+        table.add_row(
+            escape(arm["name"] + (" (labels)" if arm["uses_labels"] else "")),
+            f"{arm['rows']:,}",
+            f"{reached['mean_points']:.1f} {interval}",
+            *cells,
+            f"{cost['total_seconds']:.1f}",
+            "-" if share is None else f"{share:.0%}",
+        )
+    return table
+
+
+_DECISION_STYLES = {
+    "better": "[green]better[/]",
+    "as good": "[green]as good[/]",
+    "worse": "[red]worse[/]",
+    "cannot tell": "[yellow]cannot tell[/]",
+}

@@ -79,8 +79,13 @@ class Outcome:
 class Course(Protocol):
     """A trainer that has the samples and has prepared them."""
 
-    preparing_seconds: float
-    """Wall-clock time of what was done once, for all arms and seeds."""
+    @property
+    def preparing_seconds(self) -> float:
+        """Wall-clock time of what was done once, for all arms and seeds."""
+
+    @property
+    def forward_seconds_a_row(self) -> float | None:
+        """Where the encoder is frozen: what one pass of a row through it took; else None."""
 
     def run(
         self,

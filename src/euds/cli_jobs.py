@@ -1,0 +1,346 @@
+"""What several commands do: read and score, select, prove, and fill the run folder."""
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from euds.cli_options import (
+    OutputOptions,
+    ProvingOptions,
+    ReadingOptions,
+    ReportOptions,
+    ScoringOptions,
+    SelectingOptions,
+    read_ids,
+    split_names,
+)
+from euds.cli_output import print_line, stdout_console, tell
+from euds.errors import OptionError
+
+if TYPE_CHECKING:
+    from euds.ledger import Ledger
+    from euds.pool import Pool
+    from euds.progress import Progress
+    from euds.proof.prove import Proof
+    from euds.runs import RunFolder
+    from euds.scores import ScoreTable
+    from euds.selection.selection import Selection
+
+__all__ = [
+    "default_folder",
+    "finish",
+    "prove_and_write",
+    "read_and_score",
+    "request_of",
+    "select_rows",
+]
+
+
+def read_and_score(
+    inputs: list[str],
+    reading: ReadingOptions,
+    scoring: ScoringOptions,
+    output: OutputOptions,
+    out: Path | None,
+) -> "tuple[Ledger, RunFolder, Pool, ScoreTable]":
+    """Read and score the input, and save both in the run folder."""
+    from dataclasses import asdict
+
+    from euds.ledger import Ledger
+    from euds.reading import read
+    from euds.runs import RunFolder
+    from euds.scoring import score as score_pool
+
+    ledger = Ledger()
+    with ledger.stage("reading"):
+        pool = read(*inputs, **asdict(reading))
+    folder = RunFolder.create(out or default_folder(inputs), inputs=inputs)
+    progress = progress_for(quiet=output.quiet)
+    progress.note(f"{len(pool):,} rows read, {pool.rejected.height:,} rejected")
+    scores = split_names(scoring.scores) or _default_scores(scoring.task, progress)
+    settings = _scoring_settings(scoring, output.seed)
+    try:
+        with ledger.stage("scoring"):
+            table = score_pool(pool, scores, progress=progress, **settings)
+    finally:
+        progress.close()
+    table.provenance["inputs"] = inputs
+    with ledger.stage("writing"):
+        folder.save_scored(pool, table)
+    return ledger, folder, pool, table
+
+
+def _default_scores(task: str | None, progress: "Progress") -> tuple[str, ...]:
+    if task is not None:
+        return ("ie", "ge", "se")
+    progress.note(
+        "semantic entropy is left out: name the --task (sentiment, topic, yes-no, answer), or ask "
+        "for --scores ie,ge,se to compare continuations of the texts"
+    )
+    return ("ie", "ge")
+
+
+def default_folder(inputs: list[str]) -> Path:
+    """Return the run folder's default name: that of the first input, and ``-euds``.
+
+    >>> default_folder(["data/reviews.jsonl.gz"]).name
+    'reviews-euds'
+    """
+    if inputs[0] == "-":
+        return Path("stdin-euds")
+    name = re.sub(r"(\.[a-z]+)?(\.gz|\.zst)?$", "", Path(inputs[0]).name, flags=re.IGNORECASE)
+    return Path(f"{name.replace('*', '') or 'pool'}-euds")
+
+
+def request_of(selecting: SelectingOptions) -> dict[str, Any]:
+    """Return what `select` is asked for, checked as far as it can be without scores."""
+    from euds.selection.select import check_request
+
+    request: dict[str, Any] = {
+        "keep": selecting.keep,
+        "keep_tokens": selecting.keep_tokens,
+        "rule": selecting.rule,
+        "interval": selecting.interval or "middle",
+        "entropies": split_names(selecting.entropies),
+    }
+    check_request(**request)
+    return {**request, "always_keep": read_ids(selecting.always_keep)}
+
+
+def select_rows(
+    pool: "Pool",
+    table: "ScoreTable",
+    request: dict[str, Any],
+    output: OutputOptions,
+    ledger: "Ledger",
+) -> "Selection":
+    """Select, with vectors if the rule needs them."""
+    from euds.selection.rules import rule_named
+    from euds.selection.select import select
+
+    vectors = None
+    if "vectors" in rule_named(request["rule"], table.names).needs:
+        from euds.vectors import vectors_of
+
+        progress = progress_for(quiet=output.quiet)
+        try:
+            with ledger.stage("vectors"):
+                vectors = vectors_of(pool.texts, progress=progress)
+        finally:
+            progress.close()
+    with ledger.stage("selecting"):
+        return select(pool, table, **request, vectors=vectors, seed=output.seed)
+
+
+def prove_and_write(
+    inputs: list[str],
+    test: str,
+    keeps: tuple[str, ...],
+    proving: ProvingOptions,
+    reading: ReadingOptions,
+    scoring: ScoringOptions,
+    report: ReportOptions,
+    output: OutputOptions,
+    out: Path | None,
+) -> None:
+    """Prove, write everything into the run folder, and show what was found."""
+    from dataclasses import asdict, replace
+
+    from euds.ledger import Ledger
+    from euds.proof.pipeline import check_rules, prove_rules
+    from euds.proof.prove import Proof, make_proof_settings
+    from euds.reading import read
+    from euds.runs import RunFolder
+    from euds.terminal import show_proof
+
+    rules = split_names(proving.rules)
+    settings = _proof_settings(proving, scoring, output.seed)
+    make_proof_settings(**settings)  # a mistake should not cost the time of reading
+    check_rules(rules, keeps)
+    ledger = Ledger()
+    with ledger.stage("reading"):
+        pool = read(*inputs, **asdict(reading))
+        share = _share(test)
+        asked = share if share is not None else read(test, **asdict(reading))
+    folder = RunFolder.create(out or default_folder(inputs), inputs=inputs)
+    progress = progress_for(quiet=output.quiet)
+    progress.note(f"{len(pool):,} rows read, {pool.rejected.height:,} rejected")
+    try:
+        proven = prove_rules(
+            pool,
+            asked,
+            rules=rules,
+            keeps=keeps,
+            scoring=_scoring_settings(scoring, output.seed),
+            proving=settings,
+            remove_near_duplicates=not proving.keep_near_duplicates,
+            progress=progress,
+            ledger=ledger,
+        )
+    finally:
+        progress.close()
+    results = {**proven.proof.results, "command": _command_line()}
+    table = replace(
+        proven.table, provenance={**proven.table.provenance, "inputs": inputs, "test": test}
+    )
+    folder.save_scored(proven.held.pool, table)
+    finish(
+        folder,
+        proven.held.pool,
+        table,
+        proven.selections[0],
+        ledger,
+        output,
+        inputs,
+        report=report,
+        proof=Proof(results),
+        show=False,
+    )
+    if output.as_json:
+        print_line(json.dumps(results, ensure_ascii=False))
+    else:
+        show_proof(results, folder.path, stdout_console())
+
+
+def _share(test: str) -> float | None:
+    """Return the share that a test set is given as, None where it is a file."""
+    try:
+        share = float(test.rstrip("%")) / (100 if test.endswith("%") else 1)
+    except ValueError:
+        return None
+    if not 0 < share < 1:
+        raise OptionError(
+            "a test set cannot be that share of the rows",
+            where="--test",
+            got=test,
+            expected="a share between 0 and 1 such as 0.2, or a file",
+        )
+    return share
+
+
+def _proof_settings(proving: ProvingOptions, scoring: ScoringOptions, seed: int) -> dict[str, Any]:
+    return {
+        "task": scoring.task,
+        "trainer": proving.trainer,
+        "encoder": proving.train_encoder,
+        "seeds": proving.seeds,
+        "seed": seed,
+        "regime": proving.regime,
+        "margin_points": proving.margin,
+        "epochs": proving.epochs,
+        "batch_size": proving.batch_size,
+        "max_tokens": proving.train_tokens,
+        "learning_rate": proving.learning_rate,
+        "precision": scoring.precision,
+        "train_cost": proving.train_cost,
+    }
+
+
+def _scoring_settings(scoring: ScoringOptions, seed: int) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    settings = asdict(scoring)
+    del settings["scores"]
+    settings["options"] = split_names(settings["options"])
+    settings["prompts"] = tuple(settings.pop("prompt") or ())
+    return {**settings, "seed": seed}
+
+
+def _command_line() -> str:
+    """Return the command as it was given."""
+    import shlex
+
+    return shlex.join(["euds", *sys.argv[1:]])
+
+
+def finish(
+    folder: "RunFolder",
+    pool: "Pool",
+    table: "ScoreTable",
+    selection: "Selection | None",
+    ledger: "Ledger",
+    output: OutputOptions,
+    inputs: list[str],
+    *,
+    report: ReportOptions | None = None,
+    proof: "Proof | None" = None,
+    show: bool = True,
+) -> None:
+    """Write what is left to write, the manifest last, and show the summary."""
+    from euds.summary import summarise
+    from euds.terminal import show_summary
+
+    summary = summarise(pool, table, selection)
+    files = {"folder": str(folder.path)}
+    with ledger.stage("writing"):
+        if selection is not None:
+            files["subset"] = str(folder.save_selection(selection))
+        if proof is not None:
+            files["results"] = str(folder.save_results(proof.results))
+    if report is not None and selection is not None and not report.no_report:
+        with ledger.stage("report"):
+            page = _write_report(folder, pool, table, selection, summary, report, proof)
+        if page is not None:
+            files["report"] = page
+    if pool.rejected.height:
+        files["rejected"] = str(folder.path / "rejected.jsonl")
+    summary["measured"] = sum(
+        stage.get("measured", 0) for stage in table.provenance.get("stages", [])
+    )
+    summary["seconds"] = ledger.seconds
+    summary["files"] = files
+    folder.save_manifest(
+        {
+            "inputs": inputs,
+            "pool": {"rows": len(pool), "fingerprint": pool.fingerprint},
+            "provenance": table.provenance,
+            # The examples hold texts, which have no business in a manifest.
+            "summary": {part: value for part, value in summary.items() if part != "examples"},
+        }
+    )
+    if not show:
+        return
+    if output.as_json:
+        print_line(json.dumps(summary, ensure_ascii=False))
+    else:
+        show_summary(summary, stdout_console())
+
+
+def _write_report(
+    folder: "RunFolder",
+    pool: "Pool",
+    table: "ScoreTable",
+    selection: "Selection",
+    summary: dict[str, Any],
+    report: ReportOptions,
+    proof: "Proof | None",
+) -> str | None:
+    """Write the report and return the page's path; None where its packages are not installed."""
+    from euds.errors import MissingExtraError
+    from euds.reporting import write_report
+
+    try:
+        written = write_report(
+            folder.path,
+            pool=pool,
+            table=table,
+            selection=selection,
+            summary=summary,
+            results=None if proof is None else proof.results,
+            texts=not report.no_texts,
+            command=_command_line(),
+        )
+    except MissingExtraError as error:
+        # The subset is there all the same; the page is an extra in both senses.
+        tell(f"no report was written: {error}")
+        return None
+    return str(written[0])
+
+
+def progress_for(*, quiet: bool) -> "Progress":
+    from euds.progress import SilentProgress
+    from euds.progress_bars import TerminalProgress
+
+    return SilentProgress() if quiet else TerminalProgress()

@@ -1,0 +1,153 @@
+"""The arms of a proof: what was selected, and the baselines of the same size."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from euds.errors import OptionError
+from euds.pool import Pool
+from euds.selection.rules import rule_named
+from euds.selection.select import select
+from euds.selection.selection import Selection
+
+__all__ = ["FULL", "RANDOM", "Arm", "make_arms"]
+
+FULL, RANDOM = "full", "random"
+_FEWEST_ROWS = 8
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A rule at a budget, trained in a proof.
+
+    Parameters
+    ----------
+    name : str
+        The rule, with ``@30%`` behind it where there are several budgets.
+    rule : str
+        The rule.
+    keep : float
+        The share of the pool's rows that it keeps.
+    selections : tuple of Selection
+        One a seed. A rule that draws has its own draw for each; any other the same for all.
+    uses_labels : bool
+        Whether the rule looked at labels.
+    selecting_seconds : float
+        What one selecting took, without scoring and vectors.
+    """
+
+    name: str
+    rule: str
+    keep: float
+    selections: tuple[Selection, ...]
+    uses_labels: bool
+    selecting_seconds: float
+
+    @property
+    def rows(self) -> int:
+        """The number of rows kept; that of the first draw, which differs only by token budgets."""
+        return len(self.selections[0])
+
+
+def make_arms(
+    pool: Pool,
+    chosen: Sequence[Selection],
+    *,
+    seeds: Sequence[int],
+    seconds: Sequence[float] = (),
+) -> list[Arm]:
+    """Return the arms: everything, random subsets of each size, and what was chosen.
+
+    Parameters
+    ----------
+    pool : Pool
+        The pool that all selections are of.
+    chosen : sequence of Selection
+        What is to be proven. Selections by rules that draw are drawn again for every seed.
+    seeds : sequence of int
+        The seeds of the proof.
+    seconds : sequence of float
+        What each selecting took; zero where it is not known.
+
+    Raises
+    ------
+    OptionError
+        If a selection is of another pool, or too small to train on.
+    """
+    for selection in chosen:
+        if selection.pool is not pool and selection.pool.fingerprint != pool.fingerprint:
+            raise OptionError(
+                "a selection is of another pool than the one given",
+                got=f"rule {selection.settings['rule']!r} on {len(selection.pool):,} rows",
+                expected=f"a selection from the pool of {len(pool):,} rows",
+            )
+        if len(selection) < _FEWEST_ROWS:
+            raise OptionError(
+                "an arm is too small to train on",
+                where=f"rule {selection.settings['rule']}",
+                got=f"{len(selection)} rows",
+                expected=f"at least {_FEWEST_ROWS}",
+                next_step="raise --keep",
+            )
+    sizes = sorted({len(one) for one in chosen if one.settings["rule"] != FULL})
+    baselines = [_drawn(pool, RANDOM, size, seeds) for size in sizes]
+    others = [
+        _fixed(pool, selection, seeds, taken)
+        for selection, taken in zip(chosen, [*seconds, *[0.0] * len(chosen)], strict=False)
+        if selection.settings["rule"] not in (FULL, RANDOM)
+    ]
+    full = _fixed(pool, select(pool, rule=FULL), seeds, 0.0)
+    arms = [full, *baselines, *others]
+    return _named_apart(arms, several_sizes=len(sizes) > 1)
+
+
+def _drawn(pool: Pool, rule: str, rows: int, seeds: Sequence[int]) -> Arm:
+    """Return an arm that has a draw of its own for each seed."""
+    started = time.perf_counter()
+    selections = tuple(select(pool, rule=rule, keep=rows, seed=seed) for seed in seeds)
+    return Arm(
+        name=rule,
+        rule=rule,
+        keep=rows / len(pool),
+        selections=selections,
+        uses_labels=rule_named(rule).uses_labels,
+        selecting_seconds=(time.perf_counter() - started) / len(seeds),
+    )
+
+
+def _fixed(pool: Pool, selection: Selection, seeds: Sequence[int], seconds: float) -> Arm:
+    """Return an arm that trains on the same rows with each seed."""
+    settings = selection.settings
+    rule = rule_named(settings["rule"], tuple(settings["scores"]))
+    if rule.is_draw and settings["interval"] == ["middle"]:
+        return _drawn(pool, rule.name, len(selection), seeds)
+    return Arm(
+        name=_spoken(selection),
+        rule=rule.name,
+        keep=len(selection) / len(pool),
+        selections=(selection,) * len(seeds),
+        uses_labels=rule.uses_labels,
+        selecting_seconds=seconds,
+    )
+
+
+def _spoken(selection: Selection) -> str:
+    """Return the rule, with its interval if that is not the middle."""
+    intervals = [one for one in selection.settings["interval"] if one != "middle"]
+    return " ".join([selection.settings["rule"], *intervals])
+
+
+def _named_apart(arms: list[Arm], *, several_sizes: bool) -> list[Arm]:
+    """Give every arm a name of its own."""
+    named: dict[str, Arm] = {}
+    for arm in arms:
+        name = arm.name
+        if several_sizes and arm.rule != FULL:
+            name = f"{name}@{arm.keep * 100:.3g}%"
+        repeat = 2
+        while name in named:
+            name, repeat = f"{name.partition(' (')[0]} ({repeat})", repeat + 1
+        named[name] = Arm(**{**vars(arm), "name": name})
+    return list(named.values())
