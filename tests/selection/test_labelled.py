@@ -49,21 +49,21 @@ def test_of_equal_remainders_no_label_gains_by_its_name():
     pool = pool_with({"a": 20, "b": 20})
     extra = [
         shares_kept(pool, select(pool, rule="random-stratified", keep=5, seed=seed))["a"] - 2
-        for seed in range(200)
+        for seed in range(100)
     ]
-    # One row of five goes to a or b, with even odds: 100, standard deviation 7.1.
-    assert 70 < sum(extra) < 130
+    # One row of five goes to a or b, with even odds: 50, standard deviation 5.
+    assert 30 < sum(extra) < 70
 
 
 def test_every_row_of_a_label_is_as_likely_as_another():
     pool = pool_with({"a": 8, "b": 24})
     counts = dict.fromkeys(pool.frame["id"], 0)
-    for seed in range(400):
+    for seed in range(160):
         for one in select(pool, rule="random-stratified", keep=8, seed=seed).ids:
             counts[one] += 1
-    # Each with probability 1/4 in 400 draws: 100, standard deviation 8.7.
-    assert min(counts.values()) > 65
-    assert max(counts.values()) < 135
+    # Each with probability 1/4 in 160 draws: 40, standard deviation 5.5.
+    assert min(counts.values()) > 18
+    assert max(counts.values()) < 62
 
 
 def test_a_budget_in_tokens_keeps_the_shares_too():

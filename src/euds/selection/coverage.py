@@ -108,11 +108,8 @@ def k_means(candidates: Candidates) -> Preference:
     )
     by_distance = np.lexsort((lots, distances, clusters))
     nearest = by_distance[np.unique(clusters[by_distance], return_index=True)[1]]
-    # A cluster is empty where vectors repeat; the rows farthest from their centres fill up.
-    left = np.setdiff1d(np.arange(len(numbers)), nearest)
-    left = left[np.lexsort((lots[left], -distances[left]))]
-    chosen = np.concatenate([nearest, left[: candidates.keep - len(nearest)]])
-    return first_of_all(numbers[chosen], candidates.rows, reason="not nearest to a centre")
+    # Where vectors repeat clusters are empty, and the lots of the other rows decide who fills up.
+    return first_of_all(numbers[nearest], candidates.rows, reason="not nearest to a centre")
 
 
 def needs_rows(rule: str) -> OptionError:
