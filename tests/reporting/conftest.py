@@ -119,7 +119,7 @@ def proof_results():
                 "classes": {
                     label: {
                         "pool": 0.2,
-                        "kept": 0.2 if rule == "full" else 0.2 + 0.04 * (index - 2),
+                        "kept": 0.2 if rule == "full" else 0.2 + len(rule) * 0.008 * (index - 2),
                     }
                     for index, label in enumerate(LABELS)
                 },
@@ -160,7 +160,9 @@ def proof_results():
                     "p_worse_holm": 0.04,
                     "p_as_good_holm": 1.0,
                     "decision": decision,
-                    "needed": {"seeds": 14, "test_rows": None} if decision == "cannot tell" else None,
+                    "needed": {"seeds": 14, "test_rows": None}
+                    if decision == "cannot tell"
+                    else None,
                     "mcnemar_p": 0.03,
                     "variance": {"seed": 0.01, "item": 0.2, "residual": 0.1},
                 }
@@ -168,7 +170,7 @@ def proof_results():
     return {
         "schema_version": 1,
         "headline": [
-            "igse is worse than random at 16 %: 1.2 points fewer (95 %: −1.9 to −0.4) over 5 seeds.",
+            "igse is worse than random at 16 %: 1.1 points fewer (95 %: −1.8 to −0.3), 5 seeds.",
             "igse at 16 % does not keep the accuracy of everything: it loses at most 5.0 points "
             "(95 %) with 84 % less data.",
         ],
@@ -191,13 +193,13 @@ def proof_results():
             "rows": ROWS,
             "fingerprint": "03f94be84ffddf3712576682079075ce",
             "taken_out": {"near-duplicate of a test row": 12, "no label": 0},
-            "classes": {label: 120 for label in LABELS},
+            "classes": dict.fromkeys(LABELS, 120),
         },
         "test": {
             "rows": 445,
             "fingerprint": "9a" * 16,
             "majority_points": 23.1,
-            "classes": {label: 89 for label in LABELS},
+            "classes": dict.fromkeys(LABELS, 89),
         },
         "arms": arms,
         "comparisons": comparisons,
@@ -250,9 +252,7 @@ def proof_results():
                         "selecting_seconds": one["selecting_seconds"],
                         "training_seconds": one["training_seconds"] * 4,
                         "total_seconds": one["selecting_seconds"] + one["training_seconds"] * 4,
-                        "share_of_full": (
-                            one["selecting_seconds"] + one["training_seconds"] * 4
-                        )
+                        "share_of_full": (one["selecting_seconds"] + one["training_seconds"] * 4)
                         / (4 * full_seconds),
                         "break_even_trainings": one["break_even_trainings"],
                     }
@@ -286,3 +286,51 @@ def proof_report(scored, selected, tmp_path_factory):
         results=proof_results(),
     )
     return folder, paths
+
+
+HOSTILE = (
+    "<script>window.broken = 1</script>",
+    "</script><script>window.broken = 1</script>",
+    "<!--<script>",
+    "<img src=x onerror='window.broken = 1'>",
+    "&lt;b&gt; &amp; &quot;",
+    "\u202edesrever\u202c and \u2066isolated\u2069",
+    "line\u2028separator\u2029paragraph\x00\x07\x1b[31mbell",
+    "]]> ${window.broken = 1} {{ 7 * 7 }} {% raw %}",
+    "l" + "o" * 3000 + "ng",
+    "javascript:window.broken = 1 //",
+)
+
+
+@pytest.fixture(scope="session")
+def hostile():
+    """Return a pool whose texts and labels try to leave the page's data, scores and selection."""
+    texts = [f"{text} {index}" for index in range(4) for text in HOSTILE]
+    labels = [HOSTILE[index % 3] for index in range(len(texts))]
+    pool, table = scored_pool(texts, labels)
+    table = ScoreTable(
+        table.frame.with_columns(se_option=pl.Series(labels, dtype=pl.String)), table.provenance
+    )
+    return pool, table, select(pool, table, keep=0.3)
+
+
+@pytest.fixture(scope="session")
+def hostile_report(hostile, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("hostile")
+    pool, table, selection = hostile
+    results = proof_results()
+    results["headline"].append(HOSTILE[1])
+    results["warnings"] += HOSTILE
+    results["command"] = f"euds prove '{HOSTILE[3]}'"
+    results["scope"] = HOSTILE[0]
+    for arm in results["arms"]:
+        arm["classes"] = {text: {"pool": 0.1, "kept": 0.1} for text in HOSTILE}
+    write_report(
+        folder,
+        pool=pool,
+        table=table,
+        selection=selection,
+        summary=summarise(pool, table, selection),
+        results=results,
+    )
+    return folder

@@ -46,10 +46,13 @@ _CONFIG: dict[str, Any] = {
         "titleFontSize": 12,
         "titleFontWeight": "normal",
         "titlePadding": 8,
+        "titleLimit": 400,
         "labelColor": _INK,
         "titleColor": _INK,
         "labelLimit": 130,
         "labelOverlap": "greedy",
+        "labelSeparation": 4,
+        "labelFlush": False,
         "gridColor": "#eceef0",
         "domainColor": "#a8adb3",
         "tickColor": "#a8adb3",
@@ -63,6 +66,7 @@ _CONFIG: dict[str, Any] = {
         "columns": 3,
         "columnPadding": 14,
         "symbolSize": 90,
+        "symbolOpacity": 1,
     },
     "point": {"strokeWidth": 1.5},
 }
@@ -128,6 +132,7 @@ def figure(
     spec = described.to_dict()
     # The page and the files bring one version of Vega-Lite each; naming another only warns.
     spec.pop("$schema", None)
+    spec["autosize"] = {"type": "fit-x", "contains": "padding"}
     spec["config"] = _config(_PAGE_FONT)
     return Figure(name, title, caption, spec, is_brushed)
 

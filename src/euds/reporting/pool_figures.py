@@ -364,7 +364,7 @@ def _balance_figure(
             **arm_encoding(names),
             tooltip=["class:N", "rule:N", alt.Tooltip("share:Q", format=".1%")],
         ),
-    ).properties(height=alt.Step(30))
+    ).properties(height=30 * len(bars))
     left_out = [
         f"the {_MOST_CLASSES} largest of {len(pool_shares)} classes"
         if len(pool_shares) > len(shown)

@@ -17,7 +17,7 @@ from euds.reporting.figures import (
     figure,
     inline,
 )
-from euds.reporting.wording import between, duration, one_line, points, share, signed_points
+from euds.reporting.wording import between, duration, one_line, share, signed_points
 
 __all__ = ["proof_sections"]
 
@@ -102,7 +102,7 @@ def _arms(results: Mapping[str, Any]) -> Section | None:
     if full:
         line = alt.Chart(inline(full)).mark_rule(strokeDash=[4, 4], color="#1a1a1a", opacity=0.6)
         layers.insert(0, line.encode(x=alt.X("mean:Q", title=x_title, scale=x_scale)))
-    chart = alt.layer(*layers).properties(height=alt.Step(44))
+    chart = alt.layer(*layers).properties(height=44 * len(means))
     return Section(
         "arms",
         f"{capital(metric)} by arm",
@@ -127,13 +127,16 @@ def _differences(results: Mapping[str, Any]) -> Section | None:
         )
         for number, name in enumerate(against)
     )
-    of_margin = f" The dotted line is the margin, {points(margin)} points." if margin else ""
+    of_margin = (
+        f", and whether it stays to the right of the dotted margin ({margin:g} points)"
+        if margin
+        else ""
+    )
     return Section(
         "differences",
         "The differences that the verdicts are about",
-        "Look at which side of zero an interval lies on: wholly to the right is better, wholly to "
-        "the right of the margin is as good, and one that crosses the margin cannot tell."
-        + of_margin,
+        f"Look at which side of zero (no difference) an interval lies on{of_margin}; decisions are "
+        "corrected for the number of rules, so they can be more careful than an interval.",
         figures,
     )
 
@@ -155,7 +158,7 @@ def _difference_figure(
     ]
     found = [name for name in _DECISIONS if any(row["decision"] == name for row in rows)]
     x: dict[str, Any] = {
-        "title": f"points more than {one_line(against)}",
+        "title": f"difference to {one_line(against)}, points",
         "scale": alt.Scale(zero=True),
     }
     encoding = {
@@ -196,7 +199,7 @@ def _difference_figure(
         name = f"difference-to-{against}"
     return figure(
         name,
-        alt.layer(*layers).properties(height=alt.Step(34)),
+        alt.layer(*layers).properties(height=34 * len(rows)),
         title=f"Difference to {one_line(against)}",
     )
 
@@ -229,10 +232,9 @@ def _cost(results: Mapping[str, Any]) -> Section | None:
     encoding: dict[str, Any] = {
         "x": alt.X(
             "seconds:Q",
-            title="seconds in all: scoring, selecting, training, evaluating"
-            + (" (log)" if is_log else ""),
+            title="seconds, all stages together" + (" (log)" if is_log else ""),
             scale=scale,
-            axis=alt.Axis(format=",~g", tickCount=5, titleLimit=320),
+            axis=alt.Axis(format=",.0f" if low >= 10 else ",.2~f", tickCount=5),
         ),
         "y": alt.Y("points:Q", title=f"{metric}, points", scale=alt.Scale(zero=False, padding=14)),
     }
@@ -256,8 +258,8 @@ def _cost(results: Mapping[str, Any]) -> Section | None:
     return Section(
         "cost",
         f"{capital(metric)} against the whole cost",
-        "Look for arms to the left of full (cheaper, scoring included) that are about as high as "
-        "full.",
+        "Look for arms to the left of full that are about as high as full: they are cheaper with "
+        "scoring, selecting, training and evaluating all counted.",
         (figure("cost", chart, title=f"{capital(metric)} against the whole cost"),),
     )
 

@@ -20,7 +20,7 @@ MOST_SAMPLED = 400
 """The page never holds more rows than this, however large the pool is."""
 
 _ID_CHARACTERS = 40
-_TEXT_CHARACTERS = 220
+_TEXT_CHARACTERS = 160
 _DIGITS = 5
 
 

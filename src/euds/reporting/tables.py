@@ -53,13 +53,13 @@ def comparison_table(results: Mapping[str, Any]) -> Table | None:
     if not results["comparisons"]:
         return None
     return Table(
-        "Comparisons",
+        "Comparisons, in points",
         (
             "arm",
             "against",
-            "difference, points",
+            "difference",
             "95 %",
-            "could have found",
+            "detectable",
             "decision",
             "to decide",
         ),
@@ -75,7 +75,7 @@ def comparison_table(results: Mapping[str, Any]) -> Table | None:
             )
             for one in results["comparisons"]
         ],
-        "“Could have found” is the difference, in points, that this proof would have found four "
+        "“Detectable” is the difference that this proof would have found four "
         "times in five; “to decide” is what would probably be enough where it cannot tell.",
     )
 
@@ -108,7 +108,7 @@ def ledger_tables(summary: Mapping[str, Any], results: Mapping[str, Any] | None)
     if target and target.get("arms"):
         tables.append(
             _arms_table(
-                f"Expected, not measured: training that costs {one_line(target['train_cost'])}",
+                f"Expected, not measured, for a training cost of {one_line(target['train_cost'])}",
                 target["arms"],
                 "Computed from the training cost that was given"
                 + (
@@ -223,7 +223,7 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, ...]]:
     """Return names and values, nested names joined by a space; what is not set is left out."""
     rows: list[tuple[str, ...]] = []
     for name, value in values.items():
-        full = f"{prefix}{one_line(name)}"
+        full = f"{prefix}{one_line(name)}".replace("_", " ")
         if isinstance(value, Mapping):
             rows += _flat(value, f"{full} ")
         elif isinstance(value, list | tuple):
