@@ -191,6 +191,14 @@ def test_rules_without_scores_choose_inside_an_interval_of_raw_values(rule):
         select(pool, table, rule=rule, interval="0.2:0.4", keep=5, vectors=vectors)
 
 
+@pytest.mark.parametrize("rule", [name for name in BUDGETED if not RULES[name].needs_rows])
+def test_an_interval_without_rows_is_an_error_of_the_family(rule):
+    pool, table, vectors = rich_pool()
+    for budget in ({"keep": 5}, {"keep_tokens": 50}, {}):
+        with pytest.raises(OptionError):
+            select(pool, table, rule=rule, interval="ie=100:", vectors=vectors, **budget)
+
+
 def test_descriptions_name_every_rule_and_mark_those_that_use_labels():
     told = rule_descriptions()
     assert list(told) == list(RULES)

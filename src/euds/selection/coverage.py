@@ -24,9 +24,9 @@ _SAME = 1e-6
 def k_center(candidates: Candidates) -> Preference:
     """Prefer the row farthest from all rows before it: greedy k-center.
 
-    Of all sets of that size its largest distance from a row to the nearest kept one is at most
-    twice the smallest possible (Gonzalez 1985); as a rule for training data: Sener and Savarese
-    2018, arXiv 1708.00489. Rows that stay count as kept before the first; else the row nearest to
+    The largest distance from a row to the nearest kept one is at most twice the smallest that any
+    set of that size has (Gonzalez 1985); as a rule for training data: Sener and Savarese 2018,
+    arXiv 1708.00489. Rows that stay count as kept before the first; without any, the row nearest to
     the mean is the first.
     """
     if not candidates.leaves_a_choice:

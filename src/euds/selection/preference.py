@@ -57,8 +57,9 @@ class Candidates:
 
     @property
     def leaves_a_choice(self) -> bool:
-        """Whether the budget pays for some of the open rows, but not for all."""
-        return self.keep is None or 0 < self.keep < int(self.open.sum())
+        """Whether the budget may pay for some of the open rows, but not for all."""
+        there = int(self.open.sum())
+        return there > 0 if self.keep is None else 0 < self.keep < there
 
 
 @dataclass(frozen=True)
