@@ -7,7 +7,7 @@ EUDS := $(BIN)/euds
 DEMO := demo
 export HF_HUB_OFFLINE = 1
 
-.PHONY: setup demo test check bench docs format clean
+.PHONY: setup demo demo-prove test check bench bench-prove docs format clean
 
 setup: $(VENV)/.ready
 
@@ -24,6 +24,13 @@ demo: setup  ## the main job, on real data with real models
 	$(EUDS) data tweets --rows 3000 -o $(DEMO)/tweets.jsonl
 	$(EUDS) run $(DEMO)/bbc-news.jsonl --task topic --keep 0.16 --out $(DEMO)/bbc-news
 	$(EUDS) run $(DEMO)/tweets.jsonl --task sentiment --keep 0.16 --out $(DEMO)/tweets
+	$(EUDS) prove $(DEMO)/bbc-news.jsonl --test 0.25 --task topic --keep 0.16 \
+		--rules igse,length --trainer probe --seeds 10 --out $(DEMO)/proof
+
+demo-prove: setup  ## the same question with fine-tuning; says how long it will take before it starts
+	$(EUDS) data bbc-news -o $(DEMO)/bbc-news.jsonl
+	$(EUDS) prove $(DEMO)/bbc-news.jsonl --test 0.25 --task topic --keep 0.16 \
+		--rules igse,length --seeds 3 --train-tokens 64 --out $(DEMO)/proof-fine-tuned
 
 test: setup
 	$(BIN)/python -m pytest -m "not slow"
@@ -37,6 +44,13 @@ check: setup
 bench: setup  ## everything that takes longer: slow tests, then each claim of the documents
 	$(BIN)/python -m pytest -m slow
 	$(BIN)/python benchmarks/rows.py
+	$(BIN)/python benchmarks/coverage.py
+	$(BIN)/python benchmarks/near_duplicates.py
+	$(MAKE) bench-prove
+
+bench-prove: setup  ## the protocol on real data and stress pools; resumable, says the hours first
+	$(BIN)/python benchmarks/proofs.py
+	$(BIN)/python benchmarks/proofs_page.py
 
 docs: setup  ## write docs/cli.md from the commands
 	$(BIN)/python scripts/cli_page.py

@@ -416,7 +416,7 @@ def _scope(settings: ProofSettings, pool: Pool, test: Pool) -> str:
     how = {
         "probe": f"a logistic head on the frozen encoder {settings.encoder}",
         "fine-tune": f"{settings.encoder}, fine-tuned",
-    }[settings.trainer]
+    }.get(settings.trainer, f"the trainer {settings.trainer}")
     regime = ""
     if settings.trainer == "fine-tune":
         regime = (

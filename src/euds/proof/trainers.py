@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from euds.errors import OptionError, did_you_mean
+from euds.models.precision import resolve_precision
 from euds.models.sources import resolve
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def _probe(options: TrainerOptions) -> Trainer:
     return Probe(
         encoder=resolve(options.encoder),
         max_tokens=options.max_tokens,
+        precision=resolve_precision(options.precision),
     )
 
 

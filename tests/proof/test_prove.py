@@ -1,0 +1,395 @@
+"""The proof from selections to results, with a trainer that takes no time."""
+
+import itertools
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+
+import euds
+from euds.errors import InputError, OptionError
+from euds.ledger import Ledger
+from euds.pool import Pool
+from euds.progress import SilentProgress
+from euds.proof import trainers
+from euds.proof.experiment import Experiment, samples_of
+from euds.proof.pipeline import check_rules, prove_rules
+from euds.proof.tasks import proof_task_named
+from euds.proof.trained import TrainingStore
+from euds.scores import ScoreTable
+from tests.proof.toy import UnseededWords, Words, labelled_pool
+
+
+@pytest.fixture(scope="module")
+def pool():
+    return labelled_pool(300)
+
+
+@pytest.fixture(scope="module")
+def test():
+    return labelled_pool(200, start=1000)
+
+
+@pytest.fixture(scope="module")
+def table(pool):
+    rng = np.random.default_rng(0)
+    frame = pool.frame.select("id").with_columns(
+        ie=pl.Series(rng.normal(size=300)), words=pl.Series(rng.integers(5, 50, 300))
+    )
+    return ScoreTable(frame, {"spent_seconds": {"ie": 12.0}})
+
+
+@pytest.fixture
+def trainer(monkeypatch):
+    words = Words()
+    monkeypatch.setitem(trainers.TRAINERS, "words", lambda options: words)
+    return words
+
+
+@pytest.fixture
+def store(tmp_path):
+    return TrainingStore(tmp_path / "trained")
+
+
+def prove(pool, test, table, store, *rules, keep=60, **settings):
+    chosen = [euds.select(pool, table, rule=rule, keep=keep) for rule in rules]
+    return euds.prove(
+        pool,
+        chosen,
+        test=test,
+        scores=table,
+        store=store,
+        progress=SilentProgress(),
+        task="topic",
+        trainer="words",
+        **settings,
+    )
+
+
+def whole(trainer):
+    """Return the trainings without the short ones that tell how long it will take."""
+    return [one for one in trainer.made if one["rows"] != 64]
+
+
+def test_every_arm_is_trained_with_every_seed_and_tested_once(pool, test, table, store, trainer):
+    proof = prove(pool, test, table, store, "ie", seeds=3)
+    results = proof.results
+    assert [arm["name"] for arm in results["arms"]] == ["full", "random", "ie"]
+    assert sorted((one["rows"], one["seed"]) for one in whole(trainer)) == sorted(
+        itertools.chain.from_iterable([(300, seed), (60, seed), (60, seed)] for seed in range(3))
+    )
+    assert all(len(arm["runs"]) == 3 for arm in results["arms"])
+    json.dumps(results, allow_nan=False)
+
+
+def test_the_accuracy_is_that_of_the_answers(pool, test, table, store, trainer):
+    results = prove(pool, test, table, store, "ie", seeds=2).results
+    # By another route: train once more by hand and count.
+    samples = samples_of(pool, test)
+    course = trainer.load(None, samples, None)
+    right = test.frame.sort("key")["label"].to_list()
+    fit, ask = np.arange(300), np.arange(300, 500)
+    answers = course.run(fit, ask, seed=1, settings={"smoothing": 1.0}).answers
+    correct = sum(one == other for one, other in zip(answers, right, strict=True))
+    full = results["arms"][0]
+    assert full["runs"][1]["points"]["accuracy"] == pytest.approx(100 * correct / 200)
+    assert full["metrics"]["accuracy"]["mean_points"] == pytest.approx(
+        np.mean([run["points"]["accuracy"] for run in full["runs"]])
+    )
+
+
+def test_a_second_proof_with_one_more_rule_trains_only_the_new_arm(
+    pool, test, table, store, trainer
+):
+    first = prove(pool, test, table, store, "ie", seeds=3).results
+    made = len(whole(trainer))
+    second = prove(pool, test, table, store, "ie", "length", seeds=3).results
+    assert len(whole(trainer)) - made == 3
+    assert second["arms"][2]["runs"][0]["reused"]
+    assert not second["arms"][3]["runs"][0]["reused"]
+    for old, new in zip(first["arms"], second["arms"], strict=False):
+        assert old["metrics"] == new["metrics"]
+
+
+def test_a_killed_proof_goes_on_with_the_trainings_left(
+    pool, test, table, store, trainer, monkeypatch
+):
+    dying = Words(die_after=5)
+    monkeypatch.setitem(trainers.TRAINERS, "words", lambda options: dying)
+    with pytest.raises(KeyboardInterrupt):
+        prove(pool, test, table, store, "ie", seeds=3)
+    # Two of the six were the short ones that tell how long it will take.
+    kept = len(list(store.root.glob("*.zst")))
+    assert kept == 5 - 2
+    monkeypatch.setitem(trainers.TRAINERS, "words", lambda options: trainer)
+    interrupted = prove(pool, test, table, store, "ie", seeds=3).results
+    assert len(whole(trainer)) == 9 - kept
+    fresh = TrainingStore(store.root / "fresh")
+    at_once = prove(pool, test, table, fresh, "ie", seeds=3).results
+    assert interrupted["comparisons"] == at_once["comparisons"]
+
+
+def test_the_same_seed_gives_the_same_results_in_any_order_of_rows(
+    pool, test, table, store, trainer
+):
+    shuffled = pool.frame.with_row_index("row").sample(fraction=1, shuffle=True, seed=3)
+    order = shuffled["row"].to_list()
+    other = Pool(pool.frame[order], pool.records[order], pool.source)
+    first = prove(pool, test, table, store, "ie", seeds=2).results
+    fresh = TrainingStore(store.root / "fresh")
+    second = prove(other, test, table, fresh, "ie", seeds=2).results
+    for name in ("comparisons", "verdicts", "headline"):
+        assert first[name] == second[name]
+
+
+def test_permuted_test_labels_give_chance(pool, test, table, store, trainer):
+    labels = test.frame["label"].sample(fraction=1, shuffle=True, seed=1)
+    permuted = Pool(test.frame.with_columns(label=labels), test.records, test.source)
+    results = prove(pool, permuted, table, store, "ie", seeds=3).results
+    for arm in results["arms"]:
+        # Two balanced classes, 200 rows: four standard errors are 14 points.
+        assert abs(arm["metrics"]["accuracy"]["mean_points"] - 50) < 14
+    assert any("the task was not learnt" in warning for warning in results["warnings"])
+
+
+def test_no_label_of_the_test_set_reaches_a_trainer(pool, test):
+    samples = samples_of(pool, test)
+    assert set(samples.labels[300:]) == {None}
+    assert samples.labels[:300] == pool.frame.sort("key")["label"].to_list()
+
+
+def test_equal_steps_take_as_many_steps_as_everything(pool, test, table, store, trainer):
+    prove(pool, test, table, store, "ie", seeds=1, regime="steps")
+    steps = {one["steps"] for one in whole(trainer)}
+    assert steps == {trainer.steps_of(300)}
+
+
+def test_settings_are_tuned_on_rows_of_the_random_arm_and_no_test_row(
+    pool, test, table, store, monkeypatch
+):
+    seen = []
+
+    class Watching(Words):
+        def load(self, task, samples, progress):
+            course = super().load(task, samples, progress)
+            run = course.run
+
+            def watched(fit, ask, **rest):
+                seen.append((set(fit.tolist()), set(ask.tolist()), rest))
+                return run(fit, ask, **rest)
+
+            object.__setattr__(course, "run", watched)
+            return course
+
+    watching = Watching(smoothings=(1e-9, 1.0, 1e9))
+    monkeypatch.setitem(trainers.TRAINERS, "words", lambda options: watching)
+    results = prove(pool, test, table, store, "ie", seeds=2).results
+    random = set(euds.select(pool, rule="random", keep=60, seed=0).ids)
+    order = pool.frame.sort("key")["id"].to_list()
+    rows = {order.index(one) for one in random}
+    tuning = seen[:3]
+    for fit, ask, _ in tuning:
+        assert fit | ask == rows
+        assert not fit & ask
+        assert len(ask) == 15
+    assert results["settings"]["tuned"] == {
+        "smoothing": max(results["settings"]["tried"], key=lambda one: one["points"])["smoothing"]
+    }
+    assert len(results["settings"]["tried"]) == 3
+    assert {rest["settings"]["smoothing"] for _, _, rest in seen[5:]} == {
+        results["settings"]["tuned"]["smoothing"]
+    }
+
+
+def test_a_trainer_without_a_seed_trains_equal_rows_once(pool, test, table, store, monkeypatch):
+    unseeded = UnseededWords()
+    monkeypatch.setitem(trainers.TRAINERS, "words", lambda options: unseeded)
+    results = prove(pool, test, table, store, "ie", seeds=4).results
+    # full and ie once, random for each of its draws
+    assert sorted(one["rows"] for one in unseeded.made) == [60] * 5 + [300]
+    full, random, _ = results["arms"]
+    assert len({run["points"]["accuracy"] for run in full["runs"]}) == 1
+    assert len({run["points"]["accuracy"] for run in random["runs"]}) > 1
+
+
+def test_what_scoring_cost_is_charged_to_the_rules_that_used_it(pool, test, table, store, trainer):
+    ledger = Ledger()
+    results = prove(
+        pool, test, table, store, "ie", seeds=2, train_cost="0.5s", ledger=ledger
+    ).results
+    full, random, ie = results["arms"]
+    assert random["seconds"]["scoring"] == 0
+    assert ie["seconds"]["scoring"] == 12
+    # The toy takes 2 s to train and 0.25 s to answer, and half a second once for all 500 rows.
+    assert full["seconds"]["training"] == pytest.approx(2 + 0.5 * 300 / 500)
+    assert full["seconds"]["evaluating"] == pytest.approx(0.25 + 0.5 * 200 / 500)
+    target = {one["arm"]: one for one in results["ledger"]["target"]["arms"]}
+    assert target["full"]["total_seconds"] == pytest.approx(0.5 * 300 * 3)
+    assert target["random"]["total_seconds"] == pytest.approx(
+        0.5 * 60 * 3 + random["seconds"]["selecting"]
+    )
+    assert target["ie"]["break_even_trainings"] == pytest.approx(
+        (12 + ie["seconds"]["selecting"]) / (0.5 * 240 * 3)
+    )
+    assert ledger.seconds["training"] == pytest.approx(2.0 * 6)
+
+
+def test_several_budgets_give_a_curve(pool, test, table, store, trainer):
+    chosen = [euds.select(pool, table, rule="ie", keep=keep) for keep in (30, 120, 240)]
+    results = euds.prove(
+        pool,
+        chosen,
+        test=test,
+        scores=table,
+        store=store,
+        progress=SilentProgress(),
+        task="topic",
+        trainer="words",
+        seeds=3,
+        margin_points=30,
+    ).results
+    curves = {one["rule"]: one for one in results["curve"]}
+    assert [one["rows"] for one in curves["ie"]["points"]] == [30, 120, 240, 300]
+    assert [one["keep"] for one in curves["random"]["points"]] == [0.1, 0.4, 0.8, 1.0]
+    # The smallest budget from which on every larger one was found as good.
+    held = [
+        one["keep"]
+        for one in results["verdicts"]
+        if one["rule"] == "ie"
+        and one["against"] == "full"
+        and one["decision"] in ("better", "as good")
+    ]
+    assert curves["ie"]["smallest_as_good"] == min(held)
+
+
+def test_a_class_that_an_arm_lacks_is_reported(pool, test, store, trainer):
+    cold = (pool.frame["label"] == "cold").cast(float)
+    table = ScoreTable(pool.frame.select("id").with_columns(ie=cold, words=1.0))
+    chosen = [euds.select(pool, table, interval="ie=0.5:2", keep=60)]
+    results = euds.prove(
+        pool,
+        chosen,
+        test=test,
+        store=store,
+        progress=SilentProgress(),
+        task="topic",
+        trainer="words",
+        seeds=2,
+    ).results
+    assert any("keeps no row of warm" in warning for warning in results["warnings"])
+    assert results["arms"][2]["classes"]["warm"] == {"pool": 0.5, "kept": 0.0}
+
+
+def test_where_entropy_lost_that_comes_first(pool, test, store, trainer):
+    # Only one class is kept: half of the test rows must be wrong.
+    cold = (pool.frame["label"] == "cold").cast(float)
+    table = ScoreTable(pool.frame.select("id").with_columns(ie=cold, words=1.0))
+    chosen = [
+        euds.select(pool, table, rule="ie", interval="ie=0.5:2", keep=60),
+        euds.select(pool, table, rule="length", keep=60),
+    ]
+    proof = euds.prove(
+        pool,
+        chosen,
+        test=test,
+        store=store,
+        progress=SilentProgress(),
+        task="topic",
+        trainer="words",
+        seeds=3,
+    )
+    assert "worse" in proof.headline[0]
+    assert proof.headline[0].startswith("ie")
+    assert {one["decision"] for one in proof.verdicts if one["rule"] == "ie"} == {"worse"}
+
+
+def test_near_duplicates_of_test_rows_must_leave_before_anything_is_selected(
+    pool, test, table, store, trainer
+):
+    leaked = Pool(
+        pl.concat([test.frame, pool.frame.head(40)]),
+        pl.concat([test.records, pool.records.head(40)]),
+        test.source,
+    )
+    with pytest.raises(OptionError, match="before anything is selected") as caught:
+        prove(pool, leaked, table, store, "ie", seeds=2)
+    assert "40 near-duplicate" in str(caught.value)
+    held = euds.hold_out(pool, leaked)
+    assert len(held.pool) == 260
+    proof = prove(held.pool, held, table, store, "ie", seeds=2)
+    assert proof.results["pool"]["taken_out"] == dict(held.taken_out)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"task": "nothing"}, "no task"),
+        ({"task": None}, "what is to be learnt"),
+        ({"task": "topic", "seeds": 0}, "needs a seed"),
+        ({"task": "topic", "regime": "hours"}, "no regime"),
+        ({"task": "topic", "margin_points": 0}, "margin makes no sense"),
+        ({"task": "topic", "train_cost": "much"}, "cost of a training"),
+        ({"task": "topic", "sedes": 3}, "no setting 'sedes'"),
+        ({"task": "topic", "trainer": "wizard"}, "no trainer"),
+        ({"task": "topic", "epochs": 0}, "epochs is too small"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(pool, test, table, settings, message):
+    chosen = euds.select(pool, table, rule="ie", keep=60)
+    with pytest.raises((OptionError, InputError), match=message):
+        euds.prove(pool, [chosen], test=test, progress=SilentProgress(), **settings)
+
+
+def test_rules_are_checked_before_anything_is_read():
+    assert [rule.name for rule in check_rules(["igse", "igse", "random", "ie"], [0.1])] == [
+        "igse",
+        "ie",
+    ]
+    with pytest.raises(OptionError, match="no rule"):
+        check_rules(["igsee"], [0.1])
+    with pytest.raises(OptionError, match="nothing to prove"):
+        check_rules(["random"], [0.1])
+    with pytest.raises(OptionError, match="budget"):
+        check_rules(["ie"], ["lots"])
+
+
+def test_rules_are_proven_from_pool_to_verdict(pool, store, trainer, tmp_path):
+    proven = prove_rules(
+        pool,
+        0.3,
+        rules=["ie_plugin", "length"],
+        keeps=["20%"],
+        proving={"task": "topic", "trainer": "words", "seeds": 2},
+        progress=SilentProgress(),
+        store=euds.scoring.Store(tmp_path / "store"),
+        trainings=store,
+    )
+    assert len(proven.held.pool) + len(proven.held.test) == 300
+    assert abs(len(proven.held.test) - 90) <= 3
+    rows = {arm["name"]: arm["rows"] for arm in proven.proof.results["arms"]}
+    expected = round(0.2 * len(proven.held.pool))
+    assert rows == {
+        "full": len(proven.held.pool),
+        "random": expected,
+        "ie_plugin": expected,
+        "length": expected,
+    }
+    assert "near-duplicates" in proven.proof.results["ledger"]["stages"]
+
+
+def test_the_experiment_numbers_rows_by_key_and_id(pool, test, store):
+    experiment = Experiment(
+        proof_task_named("topic"),
+        Words(),
+        pool,
+        test,
+        [0],
+        "epochs",
+        store,
+        SilentProgress(),
+    )
+    order = pool.frame.sort("key")["id"].to_list()
+    ids = [order[5], order[2]]
+    assert experiment.rows_of(ids).tolist() == [2, 5]
+    assert experiment.test_rows.tolist() == list(range(300, 500))
