@@ -134,8 +134,8 @@ class SelectingOptions:
     rule: Annotated[
         str,
         _select(
-            "igse, igse-and, igse-dist, ie, ge, se, perplexity, length, random, full, or any score "
-            "column."
+            "igse, igse-and, igse-dist, ie, ge, se, perplexity, length, k-means, k-center, random, "
+            "full, any score column; random-stratified and el2n, which use labels."
         ),
     ] = "igse"
     interval: Annotated[

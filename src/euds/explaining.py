@@ -9,17 +9,19 @@ import polars as pl
 from euds.errors import InputError, did_you_mean
 from euds.pool import Pool
 from euds.scores import ScoreTable
+from euds.selection.rules import REASONS
 from euds.summary import shorten
 
 __all__ = ["explain", "find_id"]
 
-_ENTROPIES = {
+_SPOKEN = {
     "ie": "information entropy",
     "ge": "generative entropy",
     "se": "semantic entropy",
     "igse": "combined entropy",
     "ge_nll": "perplexity",
     "words": "length",
+    "el2n": "EL2N",
 }
 _SHORTEST_PREFIX = 4
 
@@ -75,11 +77,11 @@ def _because(chosen: dict[str, Any], scores: dict[str, Any], selection: pl.DataF
         twin = selection.row(by_predicate=pl.col("id") == chosen["duplicate_of"], named=True)
         fate = "kept" if twin["kept"] else f"itself dropped ({twin['reason']})"
         return f"because it repeats row {chosen['duplicate_of']}, which was {fate}"
+    if reason in REASONS:
+        return REASONS[reason]
     if kind == "unscored":
         why = scores.get(f"{score.split('_')[0]}_reason") or "it has no value"
         return f"because it has no {_name(score)}: {why}"
-    if reason == "over budget":
-        return "because the budget was full: among rows of equal standing a seeded draw decides"
     rank = chosen.get(f"rank_{score}")
     low, high = _kept_range(selection, score)
     if rank is None or low is None:
@@ -94,7 +96,8 @@ def _because(chosen: dict[str, Any], scores: dict[str, Any], selection: pl.DataF
 
 def _kept_because(chosen: dict[str, Any], selection: pl.DataFrame) -> str:
     ranks = [name.removeprefix("rank_") for name in selection.columns if name.startswith("rank_")]
-    score = "igse" if "igse" in ranks else (ranks[0] if len(ranks) == 1 else None)
+    decisive = [name for name in ("igse", "el2n") if name in ranks] or ranks
+    score = decisive[0] if len(decisive) == 1 else None
     if score is None or chosen[f"rank_{score}"] is None:
         return f"It was to be kept with probability {chosen['inclusion']:.3g}."
     low, high = _kept_range(selection, score)
@@ -132,4 +135,4 @@ def _scores_told(scores: dict[str, Any], chosen: dict[str, Any]) -> list[str]:
 
 
 def _name(score: str) -> str:
-    return _ENTROPIES.get(score, score)
+    return _SPOKEN.get(score, score)
