@@ -59,6 +59,9 @@ def test_a_hand_computed_similarity():
     found = near_duplicates_of(Texts.of(["a b c d e f g h"]), Texts.of(["A, b c d e f g. X"]))
     assert found["jaccard"].to_list() == [5 / 7]
     assert near_duplicates_of(Texts.of(["a b c d e"]), Texts.of(["a b c d x y"])).is_empty()
+    # A shingle counts once: both are "no no no" and "no no yes".
+    found = near_duplicates_of(Texts.of(["no no no yes"]), Texts.of(["no no no no no yes"]))
+    assert found["jaccard"].to_list() == [1.0]
 
 
 @pytest.mark.parametrize(
