@@ -321,7 +321,7 @@ def hostile_report(hostile, tmp_path_factory):
     results = proof_results()
     results["headline"].append(HOSTILE[1])
     results["warnings"] += HOSTILE
-    results["command"] = f"euds prove '{HOSTILE[3]}'"
+    results["command"] = f"euds prove '{HOSTILE[3]}' '{HOSTILE[5]}' '{HOSTILE[6]}'"
     results["scope"] = HOSTILE[0]
     for arm in results["arms"]:
         arm["classes"] = {text: {"pool": 0.1, "kept": 0.1} for text in HOSTILE}

@@ -100,7 +100,7 @@ def points_of(browser, chart):
 
 def shown_ids(browser):
     return browser.execute_script(
-        "return [...document.querySelectorAll('#samples-rows tr td.id')].map((one) => one.textContent)"
+        "return [...document.querySelectorAll('#samples-rows td.id')].map((one) => one.textContent)"
     )
 
 
@@ -217,7 +217,8 @@ def test_texts_stay_text(browser, hostile_report):
     assert browser.find_elements(By.CSS_SELECTOR, "#samples-rows td.text *") == []
     assert browser.find_elements(By.CSS_SELECTOR, "img, iframe, a") == []
     texts = browser.execute_script(
-        "return [...document.querySelectorAll('#samples-rows td.text')].map((one) => one.textContent)"
+        "return [...document.querySelectorAll('#samples-rows td.text')]"
+        ".map((one) => one.textContent)"
     )
     assert any("<script>window.broken = 1</script>" in text for text in texts)
     assert any("&lt;b&gt; &amp;" in text for text in texts)

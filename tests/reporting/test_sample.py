@@ -41,7 +41,7 @@ def scores_of_length(pool):
 
 
 def test_a_row_has_its_own_fate_and_scores(scored, selected):
-    pool, table = scored
+    _, table = scored
     fates = {row["id"]: row for row in selected.frame.iter_rows(named=True)}
     scores = {row["id"]: row for row in table.frame.iter_rows(named=True)}
     for row in drawn(scored, selected).rows:

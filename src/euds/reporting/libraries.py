@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+from importlib.metadata import version
 from pathlib import Path
 
 import vl_convert
@@ -26,7 +27,7 @@ def vega_script() -> str:
     and its hash; a file that does not match its hash is made again.
     """
     folder = cache_dir() / "report"
-    prefix = f"vega-{vl_convert.__version__}-"
+    prefix = f"vega-{version('vl-convert-python')}-"
     for path in sorted(folder.glob(f"{prefix}*.js")):
         script = _read(path)
         if script is not None and path.name == f"{prefix}{_digest(script)}.js":

@@ -24,6 +24,7 @@ from euds.reporting.libraries import vega_script
 from euds.reporting.opening import Opening
 from euds.reporting.sample import Sample
 from euds.reporting.tables import Table
+from euds.reporting.wording import visible
 
 __all__ = ["render_page"]
 
@@ -83,7 +84,7 @@ def render_page(
             sample=sample,
             ledger=ledger,
             origin=origin,
-            command=command,
+            command=None if command is None else visible(command),
         )
     )
 

@@ -157,11 +157,11 @@ def _distribution(
 
 
 def _joint(sample: Sample) -> Section | None:
-    axes = list(sample.scores[:3])
-    if len(axes) == 1:
-        if not sample.has_words:
-            return None
-        axes = ["words", *axes]
+    axes = _varying(sample, sample.scores)[:3]
+    if len(axes) == 1 and sample.has_words:
+        axes = [*_varying(sample, ["words"]), *axes]
+    if len(axes) < 2:
+        return None
     drawn = (
         f"{count(len(sample.rows))} of {count(sample.pool_rows)} rows, drawn by a hash of their "
         "text"
@@ -222,7 +222,8 @@ def _scatter(sample: Sample, first: str, second: str) -> Figure:
 
 
 def _length(sample: Sample, summary: Mapping[str, Any]) -> Section | None:
-    if not sample.has_words or len(sample.scores) == 0:
+    scores = _varying(sample, sample.scores)
+    if not sample.has_words or not scores:
         return None
     return Section(
         "length",
@@ -231,7 +232,7 @@ def _length(sample: Sample, summary: Mapping[str, Any]) -> Section | None:
         "filter, which is why rows are ranked with length taken out.",
         tuple(
             _length_figure(sample, name, (summary.get("scores") or {}).get(name, {}))
-            for name in sample.scores
+            for name in scores
         ),
     )
 
@@ -399,6 +400,15 @@ def _raw_intervals(selection: Selection) -> dict[str, tuple[float, float]]:
         if one is not None and one.column is not None:
             intervals[one.column] = (one.low, one.high)
     return intervals
+
+
+def _varying(sample: Sample, names: Sequence[str]) -> list[str]:
+    """Return the columns with more than one value: one value makes a line, not a picture."""
+    return [
+        name
+        for name in names
+        if len({row[name] for row in sample.rows if row[name] is not None}) > 1
+    ]
 
 
 def _axis_title(name: str) -> str:

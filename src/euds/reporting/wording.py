@@ -17,6 +17,7 @@ __all__ = [
     "share",
     "signed_points",
     "times",
+    "visible",
 ]
 
 NOTHING = "–"
@@ -93,6 +94,18 @@ def times(value: float | None) -> str:
     ('2', '12', 'never')
     """
     return "never" if value is None else f"{math.ceil(round(value, 6)):,}"
+
+
+def visible(text: str) -> str:
+    r"""Return a text in which characters that cannot be seen are spelled out.
+
+    >>> print(visible("a\u202eb\tc"))
+    a\u202eb\tc
+    """
+    return "".join(
+        one if one.isprintable() or one == "\n" else one.encode("unicode_escape").decode()
+        for one in text
+    )
 
 
 def one_line(value: object) -> str:
