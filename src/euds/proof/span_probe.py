@@ -9,7 +9,7 @@ the choice of a span are those of fine-tuning (`euds.proof.goals`).
 
 An encoder that was trained for sentence vectors alone does not bring question and answer together
 in its token states: with MiniLM on Disfl-QA the probe does no better than always saying that there
-is no answer. It is of use with encoders that were trained to read pairs.
+is no answer. An encoder that was trained to read pairs may do better; that was not measured.
 """
 
 from __future__ import annotations
