@@ -65,6 +65,13 @@ def test_a_case_by_hand():
     assert found.standard_error == pytest.approx(math.sqrt(2) / 4)
 
 
+def test_rows_and_seeds_that_cancel_leave_the_residual():
+    # All means are 1/2; the residuals are 1/2 each, of 1 * 399 degrees of freedom.
+    found = mean_of(np.tile([[1.0, 0.0], [0.0, 1.0]], 200))
+    assert found.standard_error == pytest.approx(math.sqrt(800 / 4 / 399 / 800))
+    assert found.half_width() == pytest.approx(stats.t.ppf(0.975, 399) * found.standard_error)
+
+
 def test_mean_squares_are_those_of_an_analysis_of_variance():
     one, other = scores(4, 40, seed_sd=0.1, item_sd=0.2, noise=0.2)
     found = difference_of(one, other)
