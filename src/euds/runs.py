@@ -116,7 +116,7 @@ class RunFolder:
         try:
             path.mkdir(parents=True, exist_ok=True)
             for leftover in path.glob(".*.partial"):  # of a run that was killed while it wrote
-                leftover.unlink()
+                folder._remove(leftover)
         except OSError as error:
             raise StoreError(
                 "the run folder cannot be made",

@@ -286,6 +286,7 @@ def settings_of(trainer: Trainer) -> dict[str, Any]:
     """Return a trainer's name and parameters for a reader; models by their names."""
     parameters = {}
     for field in fields(trainer):  # type: ignore[arg-type]
-        value = getattr(trainer, field.name)
-        parameters[field.name] = getattr(value, "name", value)
+        if field.metadata.get("recipe", True):
+            value = getattr(trainer, field.name)
+            parameters[field.name] = getattr(value, "name", value)
     return {"name": trainer.name, **parameters}

@@ -63,46 +63,14 @@ def tokenised(
     max_tokens : int
         The most tokens of a row, special tokens included.
     """
-    if contexts is None:
-        return _encoded(tokenizer, [(text,) for text in texts], max_tokens, truncation=True)
-    pairs = [(text, context or "") for text, context in zip(texts, contexts, strict=True)]
-    half = (max_tokens - tokenizer.num_special_tokens_to_add(pair=True)) // 2
-    is_long = [len(row) > half for row in _bare(tokenizer, texts)]
-    usual = iter(
-        _encoded(
-            tokenizer,
-            [pair for pair, long in zip(pairs, is_long, strict=True) if not long],
-            max_tokens,
-            truncation="only_second",
-        )
-    )
-    long_ones = iter(
-        _encoded(
-            tokenizer,
-            [pair for pair, long in zip(pairs, is_long, strict=True) if long],
-            max_tokens,
-            truncation="longest_first",
-        )
-    )
-    return [next(long_ones if long else usual) for long in is_long]
-
-
-def _bare(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
-    """Return the tokens of texts, uncut and without special tokens."""
     if not texts:
         return []
-    encoded = tokenizer(list(texts), add_special_tokens=False, split_special_tokens=True)
-    return list(encoded["input_ids"])
-
-
-def _encoded(
-    tokenizer: Any, rows: list[tuple[str, ...]], max_tokens: int, *, truncation: bool | str
-) -> list[TokenisedRow]:
-    if not rows:
-        return []
+    parts = [list(texts)]
+    if contexts is not None:
+        parts.append([context or "" for context in contexts])
     encoded = tokenizer(
-        *map(list, zip(*rows, strict=True)),
-        truncation=truncation,
+        *parts,
+        truncation="longest_first",  # a question up to half of the room is never the longest
         max_length=max_tokens,
         split_special_tokens=True,  # "[SEP]" in a text is five characters
         return_attention_mask=False,
@@ -110,7 +78,7 @@ def _encoded(
     )
     offsets = encoded.pop("offset_mapping")
     found = []
-    for number in range(len(rows)):
+    for number in range(len(texts)):
         inputs = {name: list(values[number]) for name, values in encoded.items()}
         parts = encoded.sequence_ids(number)
         context = [index for index, part in enumerate(parts) if part == 1]

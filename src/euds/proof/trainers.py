@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from euds.errors import OptionError, did_you_mean
@@ -45,15 +45,16 @@ class TrainerOptions:
 def _fine_tuning(options: TrainerOptions) -> Trainer:
     from euds.proof.finetuning import FineTuning
 
-    tuned = {"learning_rates": (options.learning_rate,)} if options.learning_rate else {}
-    return FineTuning(
+    trainer = FineTuning(
         encoder=resolve(options.encoder),
         epochs=options.epochs,
         batch_size=options.batch_size,
         max_tokens=options.max_tokens,
         precision=options.precision,
-        **tuned,
     )
+    if options.learning_rate is None:
+        return trainer
+    return replace(trainer, learning_rates=(options.learning_rate,))
 
 
 def _probe(options: TrainerOptions) -> Trainer:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,12 +17,11 @@ from euds.reporting.wording import (
     signed_points,
     times,
 )
+from euds.runs import package_versions
 from euds.scores import ScoreTable
 from euds.selection.selection import Selection
 
 __all__ = ["Table", "comparison_table", "ledger_tables", "origin_tables"]
-
-_OWN_PACKAGES = ("euds", "altair", "vl-convert-python", "polars", "numpy")
 
 
 @dataclass(frozen=True)
@@ -178,7 +176,7 @@ def origin_tables(
         "Proof": {"task": proof.get("task"), **(proof.get("settings") or {})} if proof else {},
         "Rows": _rows(pool, results),
         "Hashes": _hashes(pool, table, results),
-        "Versions": proof.get("versions") or _versions(),
+        "Versions": proof.get("versions") or package_versions(),
         "Machine": {**(proof.get("machine") or {}), "written": proof.get("written")},
     }
     tables = [Table(title, (), _flat(values)) for title, values in found.items()]
@@ -213,10 +211,6 @@ def _hashes(
                 if isinstance(value, str):
                     hashes[f"{name} of {recipe.get('name')}"] = value
     return hashes
-
-
-def _versions() -> dict[str, str]:
-    return {package: importlib.metadata.version(package) for package in _OWN_PACKAGES}
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, ...]]:
