@@ -171,9 +171,7 @@ def pool_section(results: Results) -> list[str]:
         "",
         f"{results['pool']['rows']:,} rows to select from, {results['test']['rows']:,} to test on, "
         f"{len(results['settings']['seeds'])} seeds. {metric.capitalize()} on everything "
-        f"{reached:.1f} points"
-        + ("" if majority is None else f"; always the most frequent label {majority:.1f}")
-        + ".",
+        f"{reached:.1f} points; always the most frequent answer {majority:.1f}.",
         "",
         *(f"* {warning}" for warning in results["warnings"]),
         *([""] if results["warnings"] else []),

@@ -254,9 +254,7 @@ def prove(
             "test": {
                 "rows": len(held.test),
                 "fingerprint": held.test.fingerprint,
-                "majority_points": found.majority_points(held.test)
-                if task.kind == "class"
-                else None,
+                "majority_points": found.majority_points(task, held.test),
                 "classes": found.class_counts(held.test) if task.kind == "class" else {},
             },
             "arms": rows,

@@ -143,16 +143,14 @@ def _against_random(verdicts: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _learning_warnings(scores: Scores, full: Arm, task: ProofTask, test: Pool) -> list[str]:
-    if task.kind != "class":
-        return []
-    majority = majority_points(test)
+    majority = majority_points(task, test)
     reached = 100 * float(scores[full.name][task.metric].mean())
     if reached > majority + _TASK_NOT_LEARNT_POINTS:
         return []
     return [
         f"the task was not learnt: trained on everything the model reaches {reached:.1f} points, "
-        f"and always answering the most frequent label {majority:.1f}; differences between "
-        f"subsets say nothing here"
+        f"and always giving the most frequent answer {majority:.1f}; differences between subsets "
+        f"say nothing here"
     ]
 
 
@@ -170,10 +168,12 @@ def _power_warnings(comparisons: Sequence[Comparison]) -> list[str]:
     ]
 
 
-def majority_points(test: Pool) -> float:
-    """Return the accuracy, in points, of always answering the most frequent label."""
-    counts = test.frame["label"].value_counts()["count"]
-    return 100 * float(counts.max() or 0) / len(test)  # type: ignore[arg-type]
+def majority_points(task: ProofTask, test: Pool) -> float:
+    """Return the task's metric, in points, of always giving the most frequent answer."""
+    right = test.frame["label"].to_list()
+    # Of equally frequent answers the first by name, whatever the order of the rows.
+    answer = min(Counter(right).items(), key=lambda one: (-one[1], one[0]))[0]
+    return 100 * float(task.metrics[task.metric]([answer] * len(right), right).mean())
 
 
 def class_counts(pool: Pool) -> dict[str, int]:
