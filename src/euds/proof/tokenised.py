@@ -70,7 +70,7 @@ def tokenised(
         parts.append([context or "" for context in contexts])
     encoded = tokenizer(
         *parts,
-        truncation="longest_first",  # a question up to half of the room is never the longest
+        truncation="longest_first",  # leaves a question of up to half of the room whole
         max_length=max_tokens,
         split_special_tokens=True,  # "[SEP]" in a text is five characters
         return_attention_mask=False,
@@ -80,8 +80,8 @@ def tokenised(
     found = []
     for number in range(len(texts)):
         inputs = {name: list(values[number]) for name, values in encoded.items()}
-        parts = encoded.sequence_ids(number)
-        context = [index for index, part in enumerate(parts) if part == 1]
+        origins = encoded.sequence_ids(number)
+        context = [index for index, origin in enumerate(origins) if origin == 1]
         places = tuple(
             (int(start), int(stop)) for start, stop in (offsets[number][i] for i in context)
         )
