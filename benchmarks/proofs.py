@@ -80,10 +80,10 @@ def steps(seeds: dict[int, int]) -> list[Step]:
         proving = {"task": pool.task, "trainer": "probe", "seeds": seeds[1]}
         found.append(Step(f"1-probe-{name}", name, rules, KEEPS, proving))
     for name, regime, tokens, rows in (
-        ("bbc-news", "epochs", 64, 1700),
-        ("tweets", "epochs", 48, 2000),
-        ("boolq", "epochs", 128, 1500),
-        ("tweets", "steps", 48, 2000),
+        ("bbc-news", "epochs", 64, 1500),
+        ("tweets", "epochs", 48, 1500),
+        ("privacy-qa", "epochs", 64, 1500),
+        ("tweets", "steps", 48, 1500),
     ):
         proving = {
             "task": pools.POOLS[name].task,

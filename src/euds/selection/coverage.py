@@ -139,7 +139,7 @@ def _clustered(
     try:
         from sklearn.cluster import KMeans
         from sklearn.exceptions import ConvergenceWarning
-        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+        from threadpoolctl import threadpool_limits
     except ModuleNotFoundError as error:
         raise MissingExtraError(
             "scikit-learn", extra="train", purpose="the rule k-means"
