@@ -60,6 +60,7 @@ def test_a_proof_leaves_verdict_report_and_subset(folder, encoder):
         "subset.jsonl",
         "rejected.jsonl",
         "results.json",
+        "held_out.parquet",
         "report.html",
         "table.md",
         "figures",
@@ -140,6 +141,14 @@ def test_a_killed_proof_goes_on_where_it_was(folder, encoder, empty_cache):
     assert len(list(trained.glob("*.zst"))) == 12
 
 
+def test_a_test_file_in_the_run_folder_is_left_alone(folder, encoder):
+    (folder / "proof").mkdir()
+    (folder / "test.jsonl").rename(folder / "proof" / "subset.jsonl")
+    ran = prove(folder, encoder, "--trainer", "probe", test="proof/subset.jsonl", check=2)
+    assert "holds its own input" in ran.stderr
+    assert (folder / "proof" / "subset.jsonl").exists()
+
+
 def test_a_curve_ends_with_the_smallest_budget_that_is_as_good(folder, encoder):
     ran = prove(
         folder,
@@ -162,7 +171,8 @@ def test_a_curve_ends_with_the_smallest_budget_that_is_as_good(folder, encoder):
         (["--rules", "igsee"], "did you mean 'igse'"),
         (["--trainer", "wizard"], "fine-tune, probe"),
         (["--train-cost", "cheap"], "7B"),
-        (["--keep", "0.001", "--trainer", "probe"], "raise --keep"),
+        (["--keep", "0.001", "--trainer", "probe"], "a budget of 0.1 or more"),
+        (["--train-encoder", "nowhere"], "nowhere"),
         (["--task", "topics"], "did you mean 'topic'"),
     ],
 )

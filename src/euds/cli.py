@@ -74,6 +74,10 @@ Inputs = Annotated[
 RunPath = Annotated[
     Path, typer.Argument(metavar="RUN", help="The folder of an earlier run.", show_default=False)
 ]
+ProofOut = Annotated[
+    Path | None,
+    typer.Option("--out", help="The run folder.", show_default="the input's name and '-proof'"),
+]
 Out = Annotated[
     Path | None,
     typer.Option(help="The run folder.", show_default="the input's name and '-euds'"),
@@ -197,7 +201,7 @@ def prove(
     keep: Annotated[
         str, typer.Option(help="The budget: a share (0.16, 16%) or a number of rows (500).")
     ] = "0.16",
-    out: Out = None,
+    out: ProofOut = None,
 ) -> None:
     """Train on the subsets, on random rows and on everything, and tell which is as good."""
     prove_and_write(inputs, test, (keep,), proving, reading, scoring, report, output, out)
@@ -219,7 +223,7 @@ def curve(
     keeps: Annotated[
         str, typer.Option(help="The budgets, comma separated; everything is always the last.")
     ] = "1%,2%,5%,10%,16%,30%,50%",
-    out: Out = None,
+    out: ProofOut = None,
 ) -> None:
     """Prove at several budgets, and find the smallest that is still as good as everything."""
     prove_and_write(

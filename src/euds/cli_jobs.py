@@ -20,6 +20,8 @@ from euds.cli_output import print_line, stdout_console, tell
 from euds.errors import OptionError
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from euds.ledger import Ledger
     from euds.pool import Pool
     from euds.progress import Progress
@@ -82,16 +84,16 @@ def _default_scores(task: str | None, progress: "Progress") -> tuple[str, ...]:
     return ("ie", "ge")
 
 
-def default_folder(inputs: list[str]) -> Path:
-    """Return the run folder's default name: that of the first input, and ``-euds``.
+def default_folder(inputs: list[str], ending: str = "euds") -> Path:
+    """Return the run folder's default name: that of the first input, and an ending.
 
     >>> default_folder(["data/reviews.jsonl.gz"]).name
     'reviews-euds'
     """
     if inputs[0] == "-":
-        return Path("stdin-euds")
+        return Path(f"stdin-{ending}")
     name = re.sub(r"(\.[a-z]+)?(\.gz|\.zst)?$", "", Path(inputs[0]).name, flags=re.IGNORECASE)
-    return Path(f"{name.replace('*', '') or 'pool'}-euds")
+    return Path(f"{name.replace('*', '') or 'pool'}-{ending}")
 
 
 def request_of(selecting: SelectingOptions) -> dict[str, Any]:
@@ -149,13 +151,17 @@ def prove_and_write(
     from dataclasses import asdict, replace
 
     from euds.ledger import Ledger
+    from euds.pool import Pool
+    from euds.proof.arms import share_of
     from euds.proof.pipeline import check_rules, prove_rules
     from euds.proof.prove import Proof, make_proof_settings
     from euds.reading import read
     from euds.runs import RunFolder
+    from euds.scoring import SCORERS
     from euds.terminal import show_proof
 
     rules = split_names(proving.rules)
+    entropies = split_names(scoring.scores) or SCORERS
     settings = _proof_settings(proving, scoring, output.seed)
     make_proof_settings(**settings)  # a mistake should not cost the time of reading
     check_rules(rules, keeps)
@@ -164,15 +170,22 @@ def prove_and_write(
         pool = read(*inputs, **asdict(reading))
         share = _share(test)
         asked = share if share is not None else read(test, **asdict(reading))
-    folder = RunFolder.create(out or default_folder(inputs), inputs=inputs)
+    folder = RunFolder.create(
+        out or default_folder(inputs, "proof"),
+        inputs=inputs,
+        test=test if share is None else None,
+    )
     progress = progress_for(quiet=output.quiet)
     progress.note(f"{len(pool):,} rows read, {pool.rejected.height:,} rejected")
+    if isinstance(asked, Pool) and asked.rejected.height:
+        progress.note(f"{asked.rejected.height:,} rows of the test set rejected: {_first(asked)}")
     try:
         proven = prove_rules(
             pool,
             asked,
             rules=rules,
             keeps=keeps,
+            entropies=entropies,
             scoring=_scoring_settings(scoring, output.seed),
             proving=settings,
             remove_near_duplicates=not proving.keep_near_duplicates,
@@ -181,7 +194,15 @@ def prove_and_write(
         )
     finally:
         progress.close()
-    results = {**proven.proof.results, "command": _command_line()}
+    results = {
+        **proven.proof.results,
+        "command": _command_line(),
+        "subset": {
+            "rule": proven.subset.settings["rule"],
+            "keep": share_of(proven.subset),
+            "rows": len(proven.subset),
+        },
+    }
     table = replace(
         proven.table, provenance={**proven.table.provenance, "inputs": inputs, "test": test}
     )
@@ -190,18 +211,24 @@ def prove_and_write(
         folder,
         proven.held.pool,
         table,
-        proven.selections[0],
+        proven.subset,
         ledger,
         output,
         inputs,
         report=report,
         proof=Proof(results),
-        show=False,
+        left_out=proven.held.left_out(pool),
     )
     if output.as_json:
         print_line(json.dumps(results, ensure_ascii=False))
     else:
         show_proof(results, folder.path, stdout_console())
+
+
+def _first(pool: "Pool") -> str:
+    """Return the place and the reason of the first row that was refused."""
+    row = pool.rejected.row(0, named=True)
+    return f"{row['file']}:{row['line']} {row['reason']}"
 
 
 def _share(test: str) -> float | None:
@@ -266,7 +293,7 @@ def finish(
     *,
     report: ReportOptions | None = None,
     proof: "Proof | None" = None,
-    show: bool = True,
+    left_out: "pl.DataFrame | None" = None,
 ) -> None:
     """Write what is left to write, the manifest last, and show the summary."""
     from euds.summary import summarise
@@ -277,8 +304,8 @@ def finish(
     with ledger.stage("writing"):
         if selection is not None:
             files["subset"] = str(folder.save_selection(selection))
-        if proof is not None:
-            files["results"] = str(folder.save_results(proof.results))
+        if proof is not None and left_out is not None:
+            files["results"] = str(folder.save_results(proof.results, left_out))
     if report is not None and selection is not None and not report.no_report:
         with ledger.stage("report"):
             page = _write_report(folder, pool, table, selection, summary, report, proof)
@@ -300,7 +327,7 @@ def finish(
             "summary": {part: value for part, value in summary.items() if part != "examples"},
         }
     )
-    if not show:
+    if proof is not None:
         return
     if output.as_json:
         print_line(json.dumps(summary, ensure_ascii=False))

@@ -184,7 +184,7 @@ class ProvingOptions:
     epochs: Annotated[int, _prove("Passes through the rows.", min=1)] = 3
     batch_size: Annotated[int, _prove("Rows a step.", min=1)] = 16
     train_tokens: Annotated[
-        int, _prove("Train on a row's first so many tokens, context included.", min=4)
+        int, _prove("Train on a row's first so many tokens, context included.", min=8)
     ] = 128
     learning_rate: Annotated[
         float | None, _prove("A fixed one. | the best for random rows, on a part held out of them")

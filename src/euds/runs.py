@@ -10,6 +10,7 @@
         rejected.jsonl       rows that could not be used: file, line, reason, raw
         report.html          the page for people; with a proof also table.md and figures/
         results.json         what a proof found
+        held_out.parquet     rows that a proof did not select from: id, reason
         manifest.json        inputs, settings, versions, seconds, checksums; written last
 """
 
@@ -47,7 +48,7 @@ Loaded = TypeVar("Loaded")
 _PACKAGES = ("euds", "numpy", "polars", "scipy", "scikit-learn", "torch", "transformers")
 _POOL, _SCORES, _SELECTION = "pool.parquet", "scores.parquet", "selection.parquet"
 _REJECTED, _MANIFEST = "rejected.jsonl", "manifest.json"
-_RESULTS = "results.json"
+_RESULTS, _HELD_OUT = "results.json", "held_out.parquet"
 _REPORT = ("report.html", "table.md", "figures")
 _SUBSET = re.compile(r"subset(\.(jsonl|ndjson|csv|tsv|tab|parquet)(\.(gz|zst))?)?")
 
@@ -65,7 +66,9 @@ class RunFolder:
     path: Path
 
     @classmethod
-    def create(cls, path: Path, *, inputs: Sequence[str] = ()) -> RunFolder:
+    def create(
+        cls, path: Path, *, inputs: Sequence[str] = (), test: str | None = None
+    ) -> RunFolder:
         """Make the folder, or take over one that holds an earlier run of the same inputs.
 
         Nothing in it is touched before `save_scored`.
@@ -76,7 +79,7 @@ class RunFolder:
             If something that no run wrote is in it, a run of other inputs, or an input itself.
         """
         folder = cls(path)
-        for one in inputs:
+        for one in (*inputs, *([] if test is None else [test])):
             if path.resolve() in (Path(one).resolve(), *Path(one).resolve().parents):
                 raise OptionError(
                     "the run folder holds its own input",
@@ -156,7 +159,7 @@ class RunFolder:
 
     @staticmethod
     def _is_ours(name: str) -> bool:
-        known = {_POOL, _SCORES, _SELECTION, _REJECTED, _MANIFEST, _RESULTS, *_REPORT}
+        known = {_POOL, _SCORES, _SELECTION, _REJECTED, _MANIFEST, _RESULTS, _HELD_OUT, *_REPORT}
         return name in known or bool(_SUBSET.fullmatch(name)) or name.endswith(".partial")
 
     @property
@@ -207,15 +210,17 @@ class RunFolder:
             selection.frame.write_parquet(aside)
         return selection.write(self.path / f"subset{selection.pool.source.suffix}")
 
-    def save_results(self, results: dict[str, Any]) -> Path:
-        """Write what a proof found; return the path."""
+    def save_results(self, results: dict[str, Any], left_out: pl.DataFrame) -> Path:
+        """Write what a proof found, and which rows the pool was without; return the former."""
+        with atomic_write(self.path / _HELD_OUT) as aside:
+            left_out.write_parquet(aside)
         path = self.path / _RESULTS
         text = json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
         write_bytes_atomically(path, text.encode())
         return path
 
     def _remove_proof(self) -> None:
-        for name in (_RESULTS, *_REPORT):
+        for name in (_RESULTS, _HELD_OUT, *_REPORT):
             self._remove(self.path / name)
 
     def _remove_subset(self) -> None:

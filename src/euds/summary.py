@@ -83,7 +83,7 @@ def _examples(selection: Selection) -> list[dict[str, Any]]:
 def shorten(text: str, characters: int = _EXAMPLE_CHARACTERS) -> str:
     r"""Return a text on one line, cut with an ellipsis.
 
-    >>> shorten("one\\n two   three", 9)
+    >>> shorten("one\n two   three", 9)
     'one two …'
     """
     # Control characters could move the cursor or change the colours of a terminal.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +177,9 @@ def show_proof(results: dict[str, Any], folder: Path, console: Console) -> None:
         smallest = curve["smallest_as_good"]
         told = "none of these budgets" if smallest is None else f"{smallest:.3g} of the rows"
         console.print(f"  smallest share as good as full, {curve['rule']}: {told}", highlight=False)
+    if results["ledger"]["target"]:
+        line = f"  expected {_target_line(results['ledger']['target'])}"
+        console.print(escape(line), highlight=False)
     console.print(escape(results["scope"]), highlight=False)
     ledger = results["ledger"]
     stages = ", ".join(
@@ -184,6 +188,13 @@ def show_proof(results: dict[str, Any], folder: Path, console: Console) -> None:
         if taken > 0.05
     )
     console.print(f"[bold]Time[/]      {stages}", highlight=False)
+    if results.get("subset"):
+        subset = results["subset"]
+        console.print(
+            f"[bold]Subset[/]    {subset['rows']:,} rows by rule {escape(subset['rule'])} at "
+            f"{subset['keep'] * 100:.3g} %, in {escape(str(folder))}/subset.*",
+            highlight=False,
+        )
     for name, file in (("Report", "report.html"), ("Results", "results.json"), ("Folder", "")):
         if (folder / file).exists():
             console.print(f"[bold]{name:10}[/]{escape(str(folder / file))}", highlight=False)
@@ -208,6 +219,7 @@ def _arms_table(results: dict[str, Any]) -> Table:
         "",
         "cost",
         "of full",
+        "pays after",
     ):
         table.add_column(name, justify="left" if name in ("arm", "") else "right")
     found = {(one["arm"], one["against"].partition("@")[0]): one for one in results["comparisons"]}
@@ -233,10 +245,28 @@ def _arms_table(results: dict[str, Any]) -> Table:
             f"{arm['rows']:,}",
             f"{reached['mean_points']:.1f} {interval}",
             *cells,
-            f"{cost['total_seconds']:.1f}",
-            "-" if share is None else f"{share:.0%}",
+            "?" if cost["total_seconds"] is None else f"{cost['total_seconds']:.1f}",
+            "?" if share is None else f"{share:.0%}",
+            _break_even(cost, arm),
         )
     return table
+
+
+def _break_even(cost: dict[str, Any], arm: dict[str, Any]) -> str:
+    if arm["rule"] == "full" or cost["total_seconds"] is None:
+        return ""
+    trainings = cost["break_even_trainings"]
+    return "never" if trainings is None else f"{max(math.ceil(trainings), 1):,} trainings"
+
+
+def _target_line(target: dict[str, Any]) -> str:
+    """Return what choosing would be worth for the model that the user will train."""
+    parts = [
+        f"{one['arm']} {one['share_of_full']:.0%}"
+        for one in target["arms"]
+        if one["arm"] != "full" and one["share_of_full"] is not None
+    ]
+    return f"cost of full, choosing included, for {target['train_cost']}: {', '.join(parts)}"
 
 
 _DECISION_STYLES = {

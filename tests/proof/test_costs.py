@@ -23,6 +23,18 @@ def test_a_subset_pays_when_what_it_saves_covers_what_choosing_cost():
     assert break_even_trainings(3, 20, 5) == pytest.approx(0.2)
     assert break_even_trainings(0, 20, 5) == 0
     assert break_even_trainings(1, 20, 20) is None
+    assert break_even_trainings(None, 20, 5) is None
+
+
+def test_what_nobody_knows_the_cost_of_is_not_free():
+    costs = {
+        "full": ArmCost(0, 0, 0, 90, 10),
+        "igse": ArmCost(scoring=None, vectors=0, selecting=2, training=9, evaluating=10),
+    }
+    _, igse = ledger_rows([arm(name) for name in costs], costs)
+    assert igse["total_seconds"] is None
+    assert igse["share_of_full"] is None
+    assert igse["break_even_trainings"] is None
 
 
 def test_the_ledger_counts_choosing_and_one_training():
@@ -48,7 +60,7 @@ def test_a_train_cost_in_seconds_is_taken_as_it_is():
 
 
 @pytest.mark.parametrize(
-    ("text", "parameters"), [("7B", 7e9), ("110M", 1.1e8), ("0.5b", 5e8), ("2e8", 2e8)]
+    ("text", "parameters"), [("7B", 7e9), ("110M", 1.1e8), ("0.5B", 5e8), ("2e8", 2e8)]
 )
 def test_a_train_cost_in_parameters_scales_what_was_measured(text, parameters):
     cost = parse_train_cost(text)
@@ -56,7 +68,7 @@ def test_a_train_cost_in_parameters_scales_what_was_measured(text, parameters):
     assert seconds == pytest.approx(0.02 * parameters / 1e7)
 
 
-@pytest.mark.parametrize("text", ["", "B", "-1B", "7 bananas", "0s", "1e999", "nan"])
+@pytest.mark.parametrize("text", ["", "B", "-1B", "7 bananas", "0s", "1e999", "nan", "5m", "0.05"])
 def test_a_train_cost_that_is_none_is_refused(text):
     with pytest.raises(OptionError, match="cost of a training"):
         parse_train_cost(text)

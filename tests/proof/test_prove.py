@@ -85,6 +85,7 @@ def test_every_arm_is_trained_with_every_seed_and_tested_once(pool, test, table,
 
 def test_the_accuracy_is_that_of_the_answers(pool, test, table, store, trainer):
     results = prove(pool, test, table, store, "ie", seeds=2).results
+    assert results["test"]["majority_points"] == 50
     # By another route: train once more by hand and count.
     samples = samples_of(pool, test)
     course = trainer.load(None, samples, None)
@@ -188,18 +189,17 @@ def test_settings_are_tuned_on_rows_of_the_random_arm_and_no_test_row(
     random = set(euds.select(pool, rule="random", keep=60, seed=0).ids)
     order = pool.frame.sort("key")["id"].to_list()
     rows = {order.index(one) for one in random}
-    tuning = seen[:3]
+    tuning = seen[2:5]  # after the two short ones that tell the time
     for fit, ask, _ in tuning:
         assert fit | ask == rows
         assert not fit & ask
         assert len(ask) == 15
-    assert results["settings"]["tuned"] == {
-        "smoothing": max(results["settings"]["tried"], key=lambda one: one["points"])["smoothing"]
-    }
-    assert len(results["settings"]["tried"]) == 3
-    assert {rest["settings"]["smoothing"] for _, _, rest in seen[5:]} == {
-        results["settings"]["tuned"]["smoothing"]
-    }
+    (tuned,) = results["settings"]["tuned"]
+    assert tuned["rows"] == 60
+    assert len(tuned["tried"]) == 3
+    best = max(tuned["tried"], key=lambda one: one["points"])
+    assert tuned["smoothing"] == best["smoothing"]
+    assert {rest["settings"]["smoothing"] for _, _, rest in seen[5:]} == {best["smoothing"]}
 
 
 def test_a_trainer_without_a_seed_trains_equal_rows_once(pool, test, table, store, monkeypatch):
@@ -233,6 +233,14 @@ def test_what_scoring_cost_is_charged_to_the_rules_that_used_it(pool, test, tabl
         (12 + ie["seconds"]["selecting"]) / (0.5 * 240 * 3)
     )
     assert ledger.seconds["training"] == pytest.approx(2.0 * 6)
+    again = Ledger()
+    prove(pool, test, table, store, "ie", seeds=2, train_cost="0.5s", ledger=again)
+    assert again.seconds["training"] == 0
+
+
+def proof_names(results):
+    """Return the rules that the headline speaks of, one a sentence."""
+    return [line.partition(":")[0] for line in results["headline"] if ": " in line]
 
 
 def test_several_budgets_give_a_curve(pool, test, table, store, trainer):
@@ -252,6 +260,8 @@ def test_several_budgets_give_a_curve(pool, test, table, store, trainer):
     curves = {one["rule"]: one for one in results["curve"]}
     assert [one["rows"] for one in curves["ie"]["points"]] == [30, 120, 240, 300]
     assert [one["keep"] for one in curves["random"]["points"]] == [0.1, 0.4, 0.8, 1.0]
+    assert [one["rows"] for one in results["settings"]["tuned"]] == [30, 120, 240]
+    assert proof_names(results) == ["ie"]
     # The smallest budget from which on every larger one was found as good.
     held = [
         one["keep"]
@@ -321,6 +331,95 @@ def test_near_duplicates_of_test_rows_must_leave_before_anything_is_selected(
     assert proof.results["pool"]["taken_out"] == dict(held.taken_out)
 
 
+def test_selections_from_the_whole_pool_are_refused_with_a_hold_out_of_it(
+    pool, table, store, trainer
+):
+    held = euds.hold_out(pool, 0.3)
+    chosen = euds.select(pool, table, rule="ie", keep=60)
+    with pytest.raises(OptionError, match="before anything is selected"):
+        euds.prove(
+            pool,
+            [chosen],
+            test=held,
+            store=store,
+            progress=SilentProgress(),
+            task="topic",
+            trainer="words",
+        )
+
+
+def test_a_score_that_was_left_out_for_ties_is_charged_for_all_the_same(pool, test, store, trainer):
+    rng = np.random.default_rng(1)
+    frame = pool.frame.select("id").with_columns(
+        ie=pl.Series(rng.normal(size=300)), ge=pl.Series(rng.integers(0, 3, 300) * 1.0), words=1.0
+    )
+    table = ScoreTable(frame, {"spent_seconds": {"ie": 12.0, "ge": 1000.0}})
+    chosen = euds.select(pool, table, rule="igse", keep=60)
+    assert chosen.settings["scores"] == ["ie"]
+    results = euds.prove(
+        pool,
+        [chosen],
+        test=test,
+        scores=table,
+        store=store,
+        progress=SilentProgress(),
+        task="topic",
+        trainer="words",
+        seeds=2,
+    ).results
+    assert results["arms"][2]["seconds"]["scoring"] == 1012
+
+
+def test_an_unknown_cost_is_a_warning_and_not_nothing(pool, test, table, store, trainer):
+    chosen = euds.select(pool, table, rule="ie", keep=60)
+    results = euds.prove(
+        pool,
+        [chosen],
+        test=test,
+        store=store,
+        progress=SilentProgress(),
+        task="topic",
+        trainer="words",
+        seeds=2,
+    ).results
+    assert results["arms"][2]["seconds"]["total"] is None
+    assert any("what ie cost is not known" in warning for warning in results["warnings"])
+
+
+def test_equal_steps_save_no_training(pool, test, table, store, trainer):
+    results = prove(
+        pool, test, table, store, "ie", seeds=1, regime="steps", train_cost="0.5s"
+    ).results
+    for one in results["ledger"]["target"]["arms"]:
+        assert one["training_seconds"] == pytest.approx(0.5 * 300 * 3)
+
+
+def test_selections_of_different_sizes_that_make_no_curve_are_refused(pool, table, store, trainer):
+    chosen = [
+        euds.select(pool, table, rule="ie", keep=60),
+        euds.select(pool, table, rule="length", keep=70),
+    ]
+    with pytest.raises(OptionError, match="different sizes"):
+        euds.prove(pool, chosen, test=labelled_pool(100, start=2000), task="topic", store=store)
+
+
+def test_an_easy_task_with_few_rows_of_the_rare_class_is_learnt(pool, table, store, trainer):
+    # 96.7 % of the test rows are of one class, and the model is right on nearly all.
+    frame = labelled_pool(1000, start=5000, noise=0.0)
+    rare = frame.frame["label"] == "cold"
+    mask = (~rare | (rare.cum_sum() <= 17)).to_numpy()
+    test = frame.take(mask)
+    results = prove(pool, test, table, store, "ie", seeds=2).results
+    assert results["test"]["majority_points"] > 96
+    assert results["arms"][0]["metrics"]["accuracy"]["mean_points"] > 99
+    assert not any("not learnt" in warning for warning in results["warnings"])
+
+
+def test_a_proof_of_baselines_alone_has_verdicts_too(pool, test, table, store, trainer):
+    proof = prove(pool, test, table, store, "length", seeds=2)
+    assert any(line.startswith("length at 20 %") for line in proof.headline)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -352,6 +451,7 @@ def test_rules_are_checked_before_anything_is_read():
         check_rules(["random"], [0.1])
     with pytest.raises(OptionError, match="budget"):
         check_rules(["ie"], ["lots"])
+    assert [rule.name for rule in check_rules(["length", "words"], [0.1])] == ["length"]
 
 
 def test_rules_are_proven_from_pool_to_verdict(pool, store, trainer, tmp_path):
@@ -376,6 +476,54 @@ def test_rules_are_proven_from_pool_to_verdict(pool, store, trainer, tmp_path):
         "length": expected,
     }
     assert "near-duplicates" in proven.proof.results["ledger"]["stages"]
+
+
+def test_mistakes_are_found_before_anything_is_scored(pool, tmp_path, trainer):
+    def tried(**changes):
+        given = {"rules": ["ie"], "keeps": [0.2], "proving": {"task": "topic"}, **changes}
+        return prove_rules(pool, 0.3, progress=SilentProgress(), **given)
+
+    # There is no model by that name, and ge would need one.
+    with pytest.raises(euds.EudsError, match="nowhere"):
+        tried(proving={"task": "topic", "encoder": "nowhere"}, rules=["ge"])
+    with pytest.raises(OptionError, match="too small to train on"):
+        tried(keeps=[4], proving={"task": "topic", "trainer": "words"}, rules=["ge"])
+
+
+def test_budgets_too_small_to_train_on_are_left_out_of_a_curve(pool, tmp_path, store, trainer):
+    proven = prove_rules(
+        pool,
+        0.3,
+        rules=["ie_plugin"],
+        keeps=["1%", "20%", "0.2", "50%"],
+        proving={"task": "topic", "trainer": "words", "seeds": 2, "margin_points": 90},
+        progress=SilentProgress(),
+        store=euds.scoring.Store(tmp_path / "store"),
+        trainings=store,
+    )
+    names = [arm["name"] for arm in proven.proof.results["arms"]]
+    assert names == ["full", "random@20%", "random@50%", "ie_plugin@20%", "ie_plugin@50%"]
+    # With so wide a margin the smallest is as good, and is the one to train on.
+    assert len(proven.subset) == round(0.2 * len(proven.held.pool))
+    left_out = proven.held.left_out(pool)
+    assert set(left_out["id"]) == set(pool.frame["id"]) - set(proven.held.pool.frame["id"])
+    assert set(left_out["reason"]) == {"test set"}
+
+
+def test_what_a_rule_keeps_does_not_depend_on_the_others(pool, tmp_path, store, trainer):
+    kept = []
+    for rules in (["ie_plugin"], ["ie_plugin", "length"]):
+        proven = prove_rules(
+            pool,
+            0.3,
+            rules=rules,
+            proving={"task": "topic", "trainer": "words", "seeds": 1},
+            progress=SilentProgress(),
+            store=euds.scoring.Store(tmp_path / "store"),
+            trainings=store,
+        )
+        kept.append(proven.selections[0].ids)
+    assert kept[0] == kept[1]
 
 
 def test_the_experiment_numbers_rows_by_key_and_id(pool, test, store):

@@ -285,7 +285,7 @@ def comparison(low, high, decision, *, against="full", needed=None, seed=1.0):
 
 
 AGAINST = st.sampled_from(["full", "random"])
-BEFORE = "before the correction for several rules"
+BEFORE = "not borne out when corrected for several rules"
 
 
 @pytest.mark.parametrize(
@@ -314,7 +314,7 @@ BEFORE = "before the correction for several rules"
         ),
         (
             comparison(0.2, 0.9, "as good"),
-            f"igse at 16 % gains at least 0.2 points over full (95 %, {BEFORE}): "
+            f"igse at 16 % gains at least 0.2 points over full (95 %), {BEFORE}: "
             "as good within 1 point",
         ),
         (
@@ -336,13 +336,13 @@ BEFORE = "before the correction for several rules"
         ),
         (
             comparison(-2.1, -0.1, "cannot tell", needed=Needed(None, None)),
-            f"igse at 16 % is between 0.1 and 2.1 points worse than full (95 %, {BEFORE}): "
+            f"igse at 16 % is between 0.1 and 2.1 points worse than full (95 %), {BEFORE}: "
             "cannot tell whether it is as good within 1 point; "
             "neither more seeds nor more test rows alone would tell",
         ),
         (
             comparison(0.1, 2.1, "cannot tell", needed=Needed(6, None)),
-            f"igse at 16 % is between 0.1 and 2.1 points better than full (95 %, {BEFORE}): "
+            f"igse at 16 % is between 0.1 and 2.1 points better than full (95 %), {BEFORE}: "
             "cannot tell whether it is as good within 1 point; about 6 seeds would probably tell",
         ),
     ],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from euds.errors import OptionError
@@ -12,10 +12,10 @@ from euds.selection.rules import rule_named
 from euds.selection.select import select
 from euds.selection.selection import Selection
 
-__all__ = ["FULL", "RANDOM", "Arm", "make_arms"]
+__all__ = ["FEWEST_ROWS", "FULL", "RANDOM", "Arm", "make_arms", "share_of"]
 
 FULL, RANDOM = "full", "random"
-_FEWEST_ROWS = 8
+FEWEST_ROWS = 8
 
 
 @dataclass(frozen=True)
@@ -83,34 +83,55 @@ def make_arms(
                 got=f"rule {selection.settings['rule']!r} on {len(selection.pool):,} rows",
                 expected=f"a selection from the pool of {len(pool):,} rows",
             )
-        if len(selection) < _FEWEST_ROWS:
+        if len(selection) < FEWEST_ROWS:
             raise OptionError(
                 "an arm is too small to train on",
                 where=f"rule {selection.settings['rule']}",
                 got=f"{len(selection)} rows",
-                expected=f"at least {_FEWEST_ROWS}",
+                expected=f"at least {FEWEST_ROWS}",
                 next_step="raise --keep",
             )
-    sizes = sorted({len(one) for one in chosen if one.settings["rule"] != FULL})
-    baselines = [_drawn(pool, RANDOM, size, seeds) for size in sizes]
+    # By the number of rows the share that was asked for: 83 of 1,669 rows are the 5 % asked for.
+    shares = {len(one): share_of(one) for one in chosen if one.settings["rule"] != FULL}
+    baselines = [_drawn(pool, RANDOM, rows, seeds, keep=shares[rows]) for rows in sorted(shares)]
+    _check_sizes(chosen, shares)
     others = [
         _fixed(pool, selection, seeds, taken)
         for selection, taken in zip(chosen, [*seconds, *[0.0] * len(chosen)], strict=False)
         if selection.settings["rule"] not in (FULL, RANDOM)
     ]
     full = _fixed(pool, select(pool, rule=FULL), seeds, 0.0)
-    arms = [full, *baselines, *others]
-    return _named_apart(arms, several_sizes=len(sizes) > 1)
+    return _named_apart([full, *baselines, *others], several_sizes=len(shares) > 1)
 
 
-def _drawn(pool: Pool, rule: str, rows: int, seeds: Sequence[int]) -> Arm:
+def _check_sizes(chosen: Sequence[Selection], shares: Mapping[int, float]) -> None:
+    """Refuse arms of different sizes that make no curve: the differences would be of size."""
+    rules = {(one.settings["rule"], len(one)) for one in chosen if one.settings["rule"] != FULL}
+    if len(rules) != len(shares) * len({rule for rule, _ in rules}):
+        raise OptionError(
+            "the selections are of different sizes",
+            got=", ".join(f"{rule} {rows:,} rows" for rule, rows in sorted(rules)),
+            expected="one size for all rules, or each rule at each of several sizes",
+            next_step="select with keep= a share or a number of rows",
+        )
+
+
+def share_of(selection: Selection) -> float:
+    """Return the share that was asked for; where rows or tokens were, the share kept."""
+    asked = selection.settings["keep"]
+    if asked is not None and asked["unit"] == "share":
+        return float(asked["amount"])
+    return len(selection) / len(selection.pool)
+
+
+def _drawn(pool: Pool, rule: str, rows: int, seeds: Sequence[int], *, keep: float) -> Arm:
     """Return an arm that has a draw of its own for each seed."""
     started = time.perf_counter()
     selections = tuple(select(pool, rule=rule, keep=rows, seed=seed) for seed in seeds)
     return Arm(
         name=rule,
         rule=rule,
-        keep=rows / len(pool),
+        keep=keep,
         selections=selections,
         uses_labels=rule_named(rule).uses_labels,
         selecting_seconds=(time.perf_counter() - started) / len(seeds),
@@ -122,11 +143,11 @@ def _fixed(pool: Pool, selection: Selection, seeds: Sequence[int], seconds: floa
     settings = selection.settings
     rule = rule_named(settings["rule"], tuple(settings["scores"]))
     if rule.is_draw and settings["interval"] == ["middle"]:
-        return _drawn(pool, rule.name, len(selection), seeds)
+        return _drawn(pool, rule.name, len(selection), seeds, keep=share_of(selection))
     return Arm(
         name=_spoken(selection),
         rule=rule.name,
-        keep=len(selection) / len(pool),
+        keep=share_of(selection),
         selections=(selection,) * len(seeds),
         uses_labels=rule.uses_labels,
         selecting_seconds=seconds,

@@ -29,6 +29,7 @@ __all__ = [
 ]
 
 _UNITS = {"": 1.0, "K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
+_FEWEST_PARAMETERS = 1_000
 
 
 @dataclass(frozen=True)
@@ -37,29 +38,32 @@ class ArmCost:
 
     Parameters
     ----------
-    scoring, vectors, selecting : float
-        Paid once, whatever is trained afterwards.
+    scoring, vectors, selecting : float or None
+        Paid once, whatever is trained afterwards; None where it is not known.
     training, evaluating : float
         Of one training; the mean over the seeds.
     """
 
-    scoring: float
-    vectors: float
-    selecting: float
+    scoring: float | None
+    vectors: float | None
+    selecting: float | None
     training: float
     evaluating: float
 
     @property
-    def choosing(self) -> float:
-        """What is paid once."""
+    def choosing(self) -> float | None:
+        """What is paid once; None if a part of it is not known."""
+        if self.scoring is None or self.vectors is None or self.selecting is None:
+            return None
         return self.scoring + self.vectors + self.selecting
 
     @property
-    def total(self) -> float:
+    def total(self) -> float | None:
         """Choosing and one training."""
-        return self.choosing + self.training + self.evaluating
+        choosing = self.choosing
+        return None if choosing is None else choosing + self.training + self.evaluating
 
-    def to_dict(self) -> dict[str, float]:
+    def to_dict(self) -> dict[str, float | None]:
         """Return the seconds by name, with their total."""
         return {**vars(self), "total": self.total}
 
@@ -73,16 +77,17 @@ def scores_needed(rule_scores: Sequence[str]) -> set[str]:
     return {scorer_of(name) for name in rule_scores}
 
 
-def break_even_trainings(choosing: float, full: float, subset: float) -> float | None:
+def break_even_trainings(choosing: float | None, full: float, subset: float) -> float | None:
     """Return how many trainings must share a subset before it is cheaper than training on all.
 
     That is choosing / (full - subset), the R* of `docs/method.md`: 0.4 means that the first one
-    pays already. None where a training on the subset is no cheaper.
+    pays already. None where a training on the subset is no cheaper, or choosing cost nobody knows
+    what.
 
     >>> break_even_trainings(30.0, 20.0, 5.0)
     2.0
     """
-    return choosing / (full - subset) if full > subset else None
+    return choosing / (full - subset) if choosing is not None and full > subset else None
 
 
 @dataclass(frozen=True)
@@ -120,7 +125,7 @@ def parse_train_cost(text: str) -> TrainCost:
     >>> parse_train_cost("110M").parameters, parse_train_cost("0.05s").seconds_a_row
     (110000000.0, 0.05)
     """
-    found = re.fullmatch(r"\s*([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*(s|[KMBTkmbt]?)\s*", text)
+    found = re.fullmatch(r"\s*([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*(s|[KMBT]?)\s*", text)
     amount = float(found[1]) if found else math.nan
     if found is None or not 0 < amount < math.inf:
         raise OptionError(
@@ -131,7 +136,16 @@ def parse_train_cost(text: str) -> TrainCost:
         )
     if found[2] == "s":
         return TrainCost(text, seconds_a_row=amount)
-    return TrainCost(text, parameters=amount * _UNITS[found[2].upper()])
+    parameters = amount * _UNITS[found[2]]
+    if parameters < _FEWEST_PARAMETERS:
+        raise OptionError(
+            "the cost of a training has no unit",
+            where="--train-cost",
+            got=repr(text),
+            expected="seconds a row such as 0.05s, or the parameters of the model such as 7B",
+            next_step=f"did you mean {text}s?",
+        )
+    return TrainCost(text, parameters=parameters)
 
 
 def ledger_rows(arms: Sequence[Arm], costs: Mapping[str, ArmCost]) -> list[dict[str, Any]]:
@@ -144,7 +158,7 @@ def ledger_rows(arms: Sequence[Arm], costs: Mapping[str, ArmCost]) -> list[dict[
             "selecting_seconds": cost.choosing,
             "training_seconds": cost.training,
             "total_seconds": cost.total,
-            "share_of_full": cost.total / full_seconds if full_seconds else None,
+            "share_of_full": None if cost.total is None else cost.total / full_seconds,
             "break_even_trainings": None
             if arm.rule == FULL
             else break_even_trainings(cost.choosing, full_seconds, cost.training + cost.evaluating),

@@ -6,7 +6,7 @@ was killed goes on with the trainings that are left.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from euds.pool import Pool
 from euds.progress import Progress
 from euds.progress_bars import format_seconds
-from euds.proof.arms import Arm
+from euds.proof.arms import RANDOM, Arm
 from euds.proof.tasks import ProofTask
 from euds.proof.trained import Training, TrainingStore
 from euds.proof.training import Course, Outcome, Samples, Settings, Trainer
@@ -27,6 +27,7 @@ __all__ = ["Experiment", "Run", "samples_of", "settings_of", "trainer_recipe"]
 Rows = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
+_UNIT = "rows to train on"
 _PILOT_ROWS, _PILOT_STEPS = 64, 4
 _VALIDATION_SHARE = 0.25
 _FOLDS = 5
@@ -117,6 +118,7 @@ class Experiment:
     progress: Progress
 
     def __post_init__(self) -> None:
+        self.seconds = {"training": 0.0, "evaluating": 0.0}
         self.samples = samples_of(self.pool, self.test)
         self.recipe = trainer_recipe(self.trainer, self.task)
         ids = self.pool.frame.sort("key", "id")["id"]
@@ -137,11 +139,51 @@ class Experiment:
         """Return the numbers of the pool's rows with these ids, sorted."""
         return np.array(sorted(self._row_of[one] for one in ids), dtype=np.int64)
 
+    @property
+    def equal_steps(self) -> bool:
+        """Whether every arm takes as many steps as training on everything does."""
+        return self.regime == "steps" and self.trainer.is_seeded
+
+    def announce(self, arms: Sequence[Arm]) -> None:
+        """Say how many trainings there will be, and about how long they will take.
+
+        A trainer with steps makes a short training to tell that from. What is found made already
+        when it comes to it will not take that long.
+        """
+        grid = self.trainer.grid
+        tuning = [
+            self._validation(fit, ask, grid[0])
+            for arm in arms
+            if arm.rule == RANDOM and len(grid) > 1
+            for fit, ask in self._folds(self.rows_of(arm.selections[0].ids))
+        ] * len(grid)
+        planned = [
+            self._of_arm(arm, index, grid[0]) for index in range(len(self.seeds)) for arm in arms
+        ]
+        told = f"{len(planned):,} trainings, after {len(tuning):,} short ones to tune the settings"
+        if not self.trainer.is_seeded:
+            self.progress.note(told)
+            return
+        rows = self.pool_rows[:_PILOT_ROWS]
+        # The first run also loads and warms up; the second tells the rate.
+        for _ in range(2):
+            pilot = self.course.run(rows, rows, seed=0, settings=grid[0], steps=_PILOT_STEPS)
+        steps = sum(
+            one.steps or self.trainer.steps_of(len(one.fit)) or 0 for one in [*planned, *tuning]
+        )
+        asked = sum(len(one.ask) for one in [*planned, *tuning])
+        seconds = steps * pilot.training_seconds / pilot.steps
+        seconds += asked * pilot.answering_seconds / len(rows)
+        self.progress.note(
+            f"{told}: about {format_seconds(seconds)}, less what was trained before; cheaper: "
+            f"fewer --seeds or --rules, a smaller --train-tokens, or --trainer probe"
+        )
+
     def tune(self, arm: Arm) -> tuple[Settings, list[dict[str, Any]]]:
         """Choose the trainer's settings on the random arm's first draw, and on nothing else.
 
         A trainer with a seed holds out a quarter of those rows; one without, which trains in no
-        time, takes five folds.
+        time, takes five folds. It goes through them for its number of epochs in either regime.
 
         Returns
         -------
@@ -152,25 +194,34 @@ class Experiment:
         """
         if len(self.trainer.grid) == 1:
             return self.trainer.grid[0], []
-        rows = self.rows_of(arm.selections[0].ids)
-        folds = self._folds(rows)
-        self._begin("tuning", len(folds) * len(self.trainer.grid) * len(rows))
+        folds = self._folds(self.rows_of(arm.selections[0].ids))
+        left = len(self.trainer.grid) * sum(len(fit) for fit, _ in folds)
+        self.progress.begin("tuning", rows=left, held=0, unit=_UNIT)
         tried = []
         for settings in self.trainer.grid:
             scores = []
             for fit, ask in folds:
-                training = self._training(fit, ask, self.seeds[0], settings)
-                outcome = self._train(training, "tuning")
+                outcome = self._train(self._validation(fit, ask, settings), "tuning")
                 scores.append(self._score(outcome.answers, ask))
             tried.append({**settings, "points": 100 * float(np.concatenate(scores).mean())})
         self.progress.end("tuning")
         best = max(range(len(tried)), key=lambda index: tried[index]["points"])
         return self.trainer.grid[best], tried
 
-    def run(self, arms: Sequence[Arm], settings: Settings) -> list[Run]:
-        """Train every arm with every seed and answer the test rows."""
+    def run(self, arms: Sequence[Arm], settings: Mapping[int, Settings]) -> list[Run]:
+        """Train every arm with every seed and answer the test rows.
+
+        Parameters
+        ----------
+        arms : sequence of Arm
+            The arms.
+        settings : mapping of int to Settings
+            What was tuned, by the number of rows. Other numbers of rows take the settings of the
+            largest.
+        """
+        tuned = {arm.name: settings.get(arm.rows, settings[max(settings)]) for arm in arms}
         planned = [
-            (arm.name, seed, self._of_arm(arm, index, settings))
+            (arm.name, seed, self._of_arm(arm, index, tuned[arm.name]))
             for index, seed in enumerate(self.seeds)
             for arm in arms
         ]
@@ -179,8 +230,8 @@ class Experiment:
             for _, _, training in planned
             if self.store.get(digest := self._digest(training)) is None
         }
-        self._estimate(list(left.values()), planned=len(planned), settings=settings)
-        self._begin("training", sum(map(self._work, left.values())))
+        work = sum(map(self._work, left.values()))
+        self.progress.begin("training", rows=work, held=0, unit=_UNIT)
         runs = [
             Run(name, seed, self._train(training, "training"), self._digest(training) not in left)
             for name, seed, training in planned
@@ -191,7 +242,7 @@ class Experiment:
     def scores(self, runs: Sequence[Run]) -> dict[str, dict[str, Floats]]:
         """Return, by arm and metric, the scores in [0, 1], shape ``(seeds, test rows)``.
 
-        Test labels are looked at here and nowhere else.
+        Only here are answers held against the test set's labels, after everything was trained.
         """
         right = self.test.frame.sort("key", "id")["label"].to_list()
         found: dict[str, dict[str, Floats]] = {}
@@ -205,14 +256,14 @@ class Experiment:
 
     def _of_arm(self, arm: Arm, index: int, settings: Settings) -> Training:
         fit = self.rows_of(arm.selections[index].ids)
-        return self._training(fit, self.test_rows, self.seeds[index], settings)
-
-    def _training(self, fit: Rows, ask: Rows, seed: int, settings: Settings) -> Training:
         if not self.trainer.is_seeded:
-            return Training(fit, ask, 0, None, settings)
-        # Equal steps: as many as training on everything takes.
-        steps = self.trainer.steps_of(len(self.pool)) if self.regime == "steps" else None
-        return Training(fit, ask, seed, steps, settings)
+            return Training(fit, self.test_rows, 0, None, settings)
+        steps = self.trainer.steps_of(len(self.pool)) if self.equal_steps else None
+        return Training(fit, self.test_rows, self.seeds[index], steps, settings)
+
+    def _validation(self, fit: Rows, ask: Rows, settings: Settings) -> Training:
+        seed = self.seeds[0] if self.trainer.is_seeded else 0
+        return Training(fit, ask, seed, None, settings)
 
     def _digest(self, training: Training) -> str:
         return training.digest(self.recipe, self.samples)
@@ -231,6 +282,9 @@ class Experiment:
         )
         self.store.add(digest, outcome)
         seconds = outcome.training_seconds + outcome.answering_seconds
+        if stage == "training":
+            self.seconds["training"] += outcome.training_seconds
+            self.seconds["evaluating"] += outcome.answering_seconds
         self.progress.advance(stage, rows=self._work(training), seconds=seconds)
         return outcome
 
@@ -245,9 +299,6 @@ class Experiment:
             else round(len(training.fit) * training.steps / per_pass)
         )
 
-    def _begin(self, stage: str, rows: int) -> None:
-        self.progress.begin(stage, rows=rows, held=0, unit="rows to train on")
-
     def _folds(self, rows: Rows) -> list[tuple[Rows, Rows]]:
         """Return pairs of rows to fit and to ask; the rows are in the order of a hash already."""
         if self.trainer.is_seeded:
@@ -259,27 +310,6 @@ class Experiment:
     def _score(self, answers: Sequence[str], ask: Rows) -> Floats:
         right = [self.samples.labels[row] or "" for row in ask.tolist()]
         return self.task.metrics[self.task.metric](answers, right)
-
-    def _estimate(self, left: Sequence[Training], *, planned: int, settings: Settings) -> None:
-        """Say how many trainings are to be made and, from a short one, how long they will take."""
-        told = (
-            f"{planned:,} trainings of an arm with a seed, {len(left):,} of them still to be made"
-        )
-        if not left or not self.trainer.is_seeded:
-            self.progress.note(told)
-            return
-        rows = self.pool_rows[:_PILOT_ROWS]
-        # The first run also loads and warms up; the second tells the rate.
-        for _ in range(2):
-            pilot = self.course.run(rows, rows, seed=0, settings=settings, steps=_PILOT_STEPS)
-        steps = sum(one.steps or self.trainer.steps_of(len(one.fit)) or 0 for one in left)
-        seconds = steps * pilot.training_seconds / pilot.steps + sum(
-            len(one.ask) for one in left
-        ) * pilot.answering_seconds / len(rows)
-        self.progress.note(
-            f"{told}: about {format_seconds(seconds)}, by a short one; cheaper: fewer --seeds or "
-            f"--rules, a smaller --max-tokens, or --trainer probe"
-        )
 
 
 def settings_of(trainer: Trainer) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from euds.errors import MissingExtraError, ModelError, OptionError
@@ -68,7 +68,10 @@ class FineTuning:
     epochs: int = 3
     batch_size: int = 16
     max_tokens: int = 128
-    learning_rates: tuple[float, ...] = (5e-5, 1e-4, 2e-4, 5e-4)
+    # What is chosen of them is part of each training; the rest of them decides nothing.
+    learning_rates: tuple[float, ...] = field(
+        default=(5e-5, 1e-4, 2e-4, 5e-4), metadata={"recipe": False}
+    )
     warmup_share: float = 0.1
     weight_decay: float = 0.01
     precision: str = "auto"

@@ -70,7 +70,7 @@ class FineTuningCourse:
         """
         started = time.perf_counter()
         tokenizer = load_tokenizer(folder)
-        contexts = samples.contexts if task.is_pair else None
+        contexts = samples.contexts if samples.are_pairs else None
         limit = min(trainer.max_tokens, tokenizer.model_max_length)
         rows = tokenised(tokenizer, samples.texts, contexts, max_tokens=limit)
         goal: Goal = SpanGoal(samples, rows) if task.kind == "span" else ClassGoal(samples)

@@ -64,6 +64,18 @@ class HoldOut:
     groups: Groups | None
     warnings: tuple[str, ...]
 
+    def left_out(self, pool: Pool) -> pl.DataFrame:
+        """Return the rows of the whole pool that are not in `pool`: ``id``, ``reason``."""
+        tested = self.test.frame["id"] if self.groups is not None else pl.Series(dtype=pl.String)
+        return pool.frame.filter(~pl.col("id").is_in(self.pool.frame["id"].implode())).select(
+            "id",
+            reason=pl.when(pl.col("id").is_in(tested.implode()))
+            .then(pl.lit("test set"))
+            .when(pl.col("label").is_null())
+            .then(pl.lit(NO_LABEL))
+            .otherwise(pl.lit(NEAR_DUPLICATE)),
+        )
+
 
 def hold_out(
     pool: Pool,

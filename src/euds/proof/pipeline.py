@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,11 +12,12 @@ from euds.errors import OptionError
 from euds.ledger import Ledger
 from euds.pool import Pool
 from euds.progress import Progress
-from euds.proof.arms import FULL, RANDOM
+from euds.proof.arms import FEWEST_ROWS, FULL, RANDOM, share_of
 from euds.proof.holdout import HoldOut, hold_out
 from euds.proof.prove import Proof, make_proof_settings, prove
 from euds.proof.tasks import proof_task_named
 from euds.proof.trained import TrainingStore
+from euds.proof.trainers import trainer_named
 from euds.scores import SCORE_COLUMNS, ScoreTable, scorer_of
 from euds.scoring import SCORERS, score
 from euds.selection.interval import parse_budget
@@ -49,6 +51,20 @@ class ProvenRules:
     selections: tuple[Selection, ...]
     proof: Proof
 
+    @property
+    def subset(self) -> Selection:
+        """The selection to train on: the first rule's; of several budgets the smallest as good.
+
+        Where none is as good as everything, the largest.
+        """
+        rule = self.selections[0].settings["rule"]
+        mine = [one for one in self.selections if one.settings["rule"] == rule]
+        smallest = next(
+            (one["smallest_as_good"] for one in self.proof.results["curve"] if one["rule"] == rule),
+            None,
+        )
+        return next((one for one in mine if share_of(one) == smallest), mine[-1])
+
 
 def check_rules(rules: Sequence[str], keeps: Sequence[float | str]) -> list[Rule]:
     """Return the rules to prove, once each; everything and random are arms anyway.
@@ -60,8 +76,12 @@ def check_rules(rules: Sequence[str], keeps: Sequence[float | str]) -> list[Rule
     """
     for keep in keeps:
         parse_budget(keep)
-    named = {one.name: one for one in (rule_named(rule, SCORE_COLUMNS) for rule in rules)}
-    chosen = [rule for name, rule in named.items() if name not in (FULL, RANDOM)]
+    # "words" is the rule "length" by another name; of two that keep the middle of one score the
+    # first stays.
+    distinct: dict[Any, Rule] = {}
+    for rule in (rule_named(name, SCORE_COLUMNS) for name in rules):
+        distinct.setdefault(rule.scores or rule.name, rule)
+    chosen = [rule for rule in distinct.values() if rule.name not in (FULL, RANDOM)]
     if not chosen or not keeps:
         raise OptionError(
             "there is nothing to prove",
@@ -77,6 +97,7 @@ def prove_rules(
     *,
     rules: Sequence[str] = ("igse", "length"),
     keeps: Sequence[float | str] = (0.16,),
+    entropies: Sequence[str] = SCORERS,
     scoring: Mapping[str, Any] | None = None,
     proving: Mapping[str, Any],
     remove_near_duplicates: bool = True,
@@ -96,7 +117,10 @@ def prove_rules(
     rules : sequence of str
         The rules to prove.
     keeps : sequence of float or str
-        The budgets to prove each at: shares or numbers of rows.
+        The budgets to prove each at: shares or numbers of rows. Of several, those that are too
+        small to train on are left out.
+    entropies : sequence of str
+        What the ``igse`` rules combine.
     scoring, proving : mapping of str
         Fields of `euds.scoring.ScoreSettings` and of `euds.proof.prove.ProofSettings`.
     remove_near_duplicates : bool
@@ -107,44 +131,53 @@ def prove_rules(
         Gets the seconds of each stage.
     store, trainings : Store and TrainingStore, optional
         Where measurements and trainings are kept; the user's by default.
+
+    Raises
+    ------
+    OptionError, InputError, ModelNotFoundError
+        If something asked for makes no sense; found out before anything is scored.
     """
     settings = make_proof_settings(**proving)
+    trainer_named(settings.trainer, settings.trainer_options)
     chosen = check_rules(rules, keeps)
     spent = ledger if ledger is not None else Ledger()
-    closed = proof_task_named(settings.task).kind == "class"
     with spent.stage("near-duplicates"):
         held = hold_out(
             pool,
             test,
-            closed_labels=closed,
+            closed_labels=proof_task_named(settings.task).kind == "class",
             remove_near_duplicates=remove_near_duplicates,
             seed=settings.seed,
         )
-    for reason, rows in held.taken_out.items():
-        progress.note(f"{rows:,} rows taken out: {reason}")
-    progress.note(f"{len(held.pool):,} rows to select from, {len(held.test):,} to test on")
+    _tell(held, progress)
+    budgets = _trainable(keeps, len(held.pool), progress)
     with spent.stage("scoring"):
         table = _scored(
-            held.pool, chosen, {"task": settings.task, **(scoring or {})}, progress, store
+            held.pool,
+            chosen,
+            entropies,
+            {"task": settings.task, **(scoring or {})},
+            progress,
+            store,
         )
     with spent.stage("vectors"):
         vectors = _vectors(held.pool, chosen, settings.encoder, progress, store)
     selections, seconds = [], []
-    for keep in keeps:
-        for rule in chosen:
-            started = time.perf_counter()
-            with spent.stage("selecting"):
-                selections.append(
-                    select(
-                        held.pool,
-                        table,
-                        keep=keep,
-                        rule=rule.name,
-                        vectors=vectors,
-                        seed=settings.seed,
-                    )
-                )
-            seconds.append(time.perf_counter() - started)
+    for keep, rule in itertools.product(budgets, chosen):
+        started = time.perf_counter()
+        selections.append(
+            select(
+                held.pool,
+                table,
+                keep=keep,
+                rule=rule.name,
+                entropies=entropies,
+                vectors=vectors,
+                seed=settings.seed,
+            )
+        )
+        seconds.append(time.perf_counter() - started)
+    spent.add("selecting", sum(seconds))
     proof = prove(
         held.pool,
         selections,
@@ -160,22 +193,50 @@ def prove_rules(
     return ProvenRules(held, table, tuple(selections), proof)
 
 
+def _tell(held: HoldOut, progress: Progress) -> None:
+    for name, taken_out in (("pool", held.taken_out), ("test set", held.test_taken_out)):
+        for reason, rows in taken_out.items():
+            progress.note(f"{rows:,} rows taken out of the {name}: {reason}")
+    progress.note(f"{len(held.pool):,} rows to select from, {len(held.test):,} to test on")
+
+
+def _trainable(
+    keeps: Sequence[float | str], pool_rows: int, progress: Progress
+) -> list[float | str]:
+    """Return the budgets that are large enough to train on, one for each number of rows."""
+    by_rows = {parse_budget(keep).rows(pool_rows): keep for keep in reversed(keeps)}
+    fitting = {rows: keep for rows, keep in by_rows.items() if rows >= FEWEST_ROWS}
+    if not fitting:
+        raise OptionError(
+            "the budget is too small to train on",
+            got=f"{max(by_rows):,} of {pool_rows:,} rows",
+            expected=f"at least {FEWEST_ROWS} rows",
+            next_step=f"a budget of {min(1.0, 2 * FEWEST_ROWS / pool_rows):.2g} or more",
+        )
+    for rows in sorted(set(by_rows) - set(fitting)):
+        progress.note(f"left out: the budget {by_rows[rows]}, {rows} rows are too few to train on")
+    return [fitting[rows] for rows in sorted(fitting)]
+
+
 def _scored(
     pool: Pool,
     rules: Sequence[Rule],
+    entropies: Sequence[str],
     scoring: Mapping[str, Any],
     progress: Progress,
     store: Store | None,
 ) -> ScoreTable:
-    """Score what the rules need, and nothing else."""
+    """Score what the rules need.
+
+    Information entropy is always among it: it costs next to nothing, and brings the words that
+    length is counted in, so that what one rule keeps does not depend on which others are proven.
+    """
     needed = {
         scorer_of(name)
         for rule in rules
-        for name in (SCORERS if rule.scores is None else rule.scores)
+        for name in (entropies if rule.scores is None else rule.scores)
     }
-    if not needed:
-        return ScoreTable(pool.frame.select("id"), {"pool": pool.fingerprint})
-    names = [name for name in SCORERS if name in needed]
+    names = [name for name in SCORERS if name in needed | {"ie"}]
     return score(pool, names, store=store, progress=progress, **scoring)
 
 

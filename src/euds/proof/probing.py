@@ -60,7 +60,10 @@ class Probe:
     encoder: ModelReference
     max_tokens: int = 128
     precision: str = "auto"
-    inverse_regularisations: tuple[float, ...] = (0.1, 0.5, 2.0, 10.0, 50.0, 300.0)
+    # What is chosen of them is part of each training; the rest of them decides nothing.
+    inverse_regularisations: tuple[float, ...] = field(
+        default=(0.1, 0.5, 2.0, 10.0, 50.0, 300.0), metadata={"recipe": False}
+    )
     store: Store | None = field(default=None, repr=False, metadata={"recipe": False})
 
     def __post_init__(self) -> None:
@@ -105,7 +108,7 @@ class Probe:
                 progress=progress,
             )
 
-        return ClassProbe.load(samples, encode, is_pair=task.is_pair)
+        return ClassProbe.load(samples, encode)
 
     def _load_span_probe(self, samples: Samples, progress: Progress) -> Course:
         encoder = load_encoder(self.encoder, precision=self.precision)
@@ -136,9 +139,7 @@ class ClassProbe:
     preparing_seconds: float
 
     @classmethod
-    def load(
-        cls, samples: Samples, encode: Callable[[list[str]], Vectors], *, is_pair: bool
-    ) -> ClassProbe:
+    def load(cls, samples: Samples, encode: Callable[[list[str]], Vectors]) -> ClassProbe:
         """Make the features of each row: the text's vector, or how those of a pair compare.
 
         Text and context of a pair are read apart: a sentence encoder was never taught to relate
@@ -146,7 +147,7 @@ class ClassProbe:
         """
         started = time.perf_counter()
         parts = [list(samples.texts)]
-        if is_pair:
+        if samples.are_pairs:
             parts.append([context or "" for context in samples.contexts])
         encoded = [encode(texts) for texts in parts]
         rows = [
@@ -155,7 +156,7 @@ class ClassProbe:
         ]
         spent = [one.seconds for one in encoded if one.seconds is not None]
         seconds = sum(spent) if len(spent) == len(encoded) else time.perf_counter() - started
-        features = pair_features(*rows) if is_pair else rows[0]
+        features = pair_features(*rows) if samples.are_pairs else rows[0]
         return cls(features, tuple(samples.labels), seconds)
 
     @property

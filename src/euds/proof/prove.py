@@ -16,22 +16,16 @@ from euds.pool import Pool
 from euds.progress import Progress
 from euds.progress_bars import default_progress
 from euds.proof import results as found
-from euds.proof.arms import FULL, RANDOM, Arm, make_arms
-from euds.proof.costs import (
-    ArmCost,
-    ledger_rows,
-    parse_train_cost,
-    peak_memory_mib,
-    scores_needed,
-)
-from euds.proof.experiment import Experiment, Run, settings_of
+from euds.proof.arms import FULL, RANDOM, make_arms
+from euds.proof.charging import arm_costs, target_ledger
+from euds.proof.costs import ledger_rows, parse_train_cost, peak_memory_mib
+from euds.proof.experiment import Experiment, settings_of
 from euds.proof.holdout import HoldOut, hold_out
 from euds.proof.tasks import proof_task_named
 from euds.proof.trained import TrainingStore
 from euds.proof.trainers import TrainerOptions, trainer_named
 from euds.runs import package_versions
 from euds.scores import ScoreTable
-from euds.selection.rules import rule_named
 from euds.selection.selection import Selection
 from euds.vectors import Vectors
 
@@ -189,7 +183,7 @@ def prove(
     """
     chosen = make_proof_settings(**settings)
     task = proof_task_named(chosen.task)
-    held = test if isinstance(test, HoldOut) else _checked(pool, test, chosen)
+    held = _held_apart(pool, test, chosen)
     seeds = range(chosen.seed, chosen.seed + chosen.seeds)
     spent = ledger if ledger is not None else Ledger()
     shown = progress or default_progress()
@@ -206,21 +200,33 @@ def prove(
                 store or TrainingStore.default(),
                 shown,
             )
+            experiment.announce(arms)
         with spent.stage("tuning"):
-            tuned, tried = experiment.tune(_smallest_random(arms))
-        runs = experiment.run(arms, tuned)
+            tuned = {arm.rows: experiment.tune(arm) for arm in arms if arm.rule == RANDOM}
+        runs = experiment.run(arms, {rows: settings for rows, (settings, _) in tuned.items()})
     finally:
         shown.close()
-    for run in runs:
-        if not run.reused:
-            spent.add("training", run.outcome.training_seconds)
-            spent.add("evaluating", run.outcome.answering_seconds)
+    for stage, seconds in experiment.seconds.items():
+        spent.add(stage, seconds)
     with spent.stage("comparing"):
         matrices = experiment.scores(runs)
         findings = found.find(arms, matrices, task, held.test, margin_points=chosen.margin_points)
-    costs = _costs(arms, runs, experiment, scores, vectors)
+    costs, unknown = arm_costs(arms, runs, experiment, scores=scores, vectors=vectors)
     rows = found.arm_rows(arms, runs, matrices, costs, pool, task)
     several = len({arm.rows for arm in arms if arm.rule == RANDOM}) > 1
+    target = (
+        target_ledger(
+            arms,
+            costs,
+            experiment,
+            runs,
+            chosen.train_cost,
+            epochs=chosen.epochs,
+            batch_size=chosen.batch_size,
+        )
+        if chosen.train_cost is not None
+        else None
+    )
     return Proof(
         {
             "schema_version": found.SCHEMA_VERSION,
@@ -228,6 +234,7 @@ def prove(
             "warnings": [
                 *held.warnings,
                 *findings.warnings,
+                *unknown,
                 *(warning for row in rows for warning in row["warnings"]),
             ],
             "uses_labels": [arm.name for arm in arms if arm.uses_labels],
@@ -242,26 +249,27 @@ def prove(
                 "confidence": CONFIDENCE,
                 "encoder": chosen.encoder,
                 "trainer": settings_of(experiment.trainer),
-                "tuned": dict(tuned),
-                "tried": tried,
+                "tuned": [
+                    {"rows": rows, **settings, "tried": tried}
+                    for rows, (settings, tried) in tuned.items()
+                ],
             },
-            "pool": {
-                "rows": len(pool),
-                "fingerprint": pool.fingerprint,
-                "taken_out": dict(held.taken_out),
-                "classes": found.class_counts(pool) if task.kind == "class" else {},
-            },
+            "pool": found.described(pool, held.taken_out, task),
             "test": {
-                "rows": len(held.test),
-                "fingerprint": held.test.fingerprint,
+                **found.described(held.test, held.test_taken_out, task),
                 "majority_points": found.majority_points(task, held.test),
-                "classes": found.class_counts(held.test) if task.kind == "class" else {},
             },
             "arms": rows,
             "comparisons": [one.to_dict() for one in findings.comparisons],
             "verdicts": findings.verdicts,
             "curve": found.curve_rows(arms, rows, findings, task.metric) if several else [],
-            "ledger": _ledger(arms, costs, experiment, runs, chosen, spent),
+            "ledger": {
+                "stages": dict(spent.seconds),
+                "full_seconds": costs[FULL].training + costs[FULL].evaluating,
+                "arms": ledger_rows(arms, costs),
+                "target": target,
+                "peak_memory_mib": peak_memory_mib(),
+            },
             "versions": package_versions(),
             "machine": {
                 "system": platform.platform(),
@@ -292,122 +300,35 @@ def make_proof_settings(**settings: Any) -> ProofSettings:
     return ProofSettings(**settings)
 
 
-def _checked(pool: Pool, test: Pool | str | Path, settings: ProofSettings) -> HoldOut:
+def _held_apart(pool: Pool, test: HoldOut | Pool | str | Path, settings: ProofSettings) -> HoldOut:
     """Return pool and test set held apart, or refuse: the selections are made already."""
-    if not isinstance(test, Pool):
-        from euds.reading import read
-
-        source = pool.source
-        test = read(str(test), text=source.text, context=source.context, label=source.label)
-    closed = proof_task_named(settings.task).kind == "class"
-    held = hold_out(pool, test, closed_labels=closed)
-    if len(held.pool) != len(pool):
+    if isinstance(test, HoldOut):
+        held, whole = test, test.pool
+    else:
+        held = hold_out(
+            pool,
+            test if isinstance(test, Pool) else _read_like(pool, test),
+            closed_labels=proof_task_named(settings.task).kind == "class",
+        )
+        whole = held.pool
+    if whole.fingerprint != pool.fingerprint or pool.frame["label"].null_count():
         counts = ", ".join(f"{rows:,} {reason}" for reason, rows in held.taken_out.items())
         raise OptionError(
             "rows have to be taken out of the pool before anything is selected from it",
-            got=counts,
+            got=f"{len(pool):,} rows, where {len(whole):,} are held apart from the test set"
+            + (f" ({counts} left)" if counts else ""),
             next_step="held = euds.hold_out(pool, test); select from held.pool; "
             "prove(held.pool, ..., test=held)",
         )
     return held
 
 
-def _smallest_random(arms: Sequence[Arm]) -> Arm:
-    """Return the random arm to tune on; of several budgets the one in the middle."""
-    random = [arm for arm in arms if arm.rule == RANDOM]
-    return random[(len(random) - 1) // 2]
+def _read_like(pool: Pool, path: str | Path) -> Pool:
+    """Read a test set with the columns of the pool."""
+    from euds.reading import read
 
-
-def _costs(
-    arms: Sequence[Arm],
-    runs: Sequence[Run],
-    experiment: Experiment,
-    scores: ScoreTable | None,
-    vectors: Vectors | None,
-) -> dict[str, ArmCost]:
-    spent = scores.provenance.get("spent_seconds", {}) if scores is not None else {}
-    vector_seconds = (vectors.seconds or 0.0) if vectors is not None else 0.0
-    # What was prepared once for all rows is charged to each arm by its rows.
-    a_row = experiment.course.preparing_seconds / len(experiment.samples)
-    costs = {}
-    for arm in arms:
-        outcomes = [run.outcome for run in runs if run.arm == arm.name]
-        settings = arm.selections[0].settings
-        needs = rule_named(arm.rule, tuple(settings["scores"])).needs
-        training = sum(one.training_seconds for one in outcomes) / len(outcomes)
-        answering = sum(one.answering_seconds for one in outcomes) / len(outcomes)
-        costs[arm.name] = ArmCost(
-            scoring=sum(spent.get(name, 0.0) for name in scores_needed(settings["scores"])),
-            vectors=vector_seconds if "vectors" in needs else 0.0,
-            selecting=arm.selecting_seconds,
-            training=training + a_row * arm.rows,
-            evaluating=answering + a_row * len(experiment.test),
-        )
-    return costs
-
-
-def _ledger(
-    arms: Sequence[Arm],
-    costs: dict[str, ArmCost],
-    experiment: Experiment,
-    runs: Sequence[Run],
-    settings: ProofSettings,
-    spent: Ledger,
-) -> dict[str, Any]:
-    full = costs[FULL]
-    return {
-        "stages": dict(spent.seconds),
-        "full_seconds": full.training + full.evaluating,
-        "arms": ledger_rows(arms, costs),
-        "target": _target(arms, costs, experiment, runs, settings),
-        "peak_memory_mib": peak_memory_mib(),
-    }
-
-
-def _target(
-    arms: Sequence[Arm],
-    costs: dict[str, ArmCost],
-    experiment: Experiment,
-    runs: Sequence[Run],
-    settings: ProofSettings,
-) -> dict[str, Any] | None:
-    """Return the ledger for the model that the user will train: expected, not measured."""
-    if settings.train_cost is None:
-        return None
-    a_row = parse_train_cost(settings.train_cost).seconds(
-        measured_seconds_a_row=_seconds_a_row(experiment, runs, settings),
-        trained_parameters=experiment.trainer.trained_parameters,
-    )
-    expected = {
-        arm.name: ArmCost(
-            scoring=costs[arm.name].scoring,
-            vectors=costs[arm.name].vectors,
-            selecting=costs[arm.name].selecting,
-            training=a_row * arm.rows * settings.epochs,
-            evaluating=0.0,
-        )
-        for arm in arms
-    }
-    return {
-        "train_cost": settings.train_cost,
-        "seconds_a_row": a_row,
-        "epochs": settings.epochs,
-        "expected": True,
-        "arms": ledger_rows(arms, expected),
-    }
-
-
-def _seconds_a_row(experiment: Experiment, runs: Sequence[Run], settings: ProofSettings) -> float:
-    """Return what one row costs in one epoch of fine-tuning this encoder.
-
-    Where a probe was trained nothing was fine-tuned; a training step is then taken to cost three
-    passes forward: one forward, and twice as much back.
-    """
-    forward = experiment.course.forward_seconds_a_row
-    if forward is not None:
-        return 3 * forward
-    seconds = sum(run.outcome.training_seconds for run in runs)
-    return seconds / sum(run.outcome.steps for run in runs) / settings.batch_size
+    source = pool.source
+    return read(str(path), text=source.text, context=source.context, label=source.label)
 
 
 def _scope(settings: ProofSettings, pool: Pool, test: Pool) -> str:

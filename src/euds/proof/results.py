@@ -18,14 +18,15 @@ from euds.proof.experiment import Run
 from euds.proof.statistics import mean_of
 from euds.proof.tasks import ProofTask
 from euds.proof.verdict import Comparison, compare, sentence
-from euds.scores import scorer_of
+from euds.scores import canonical_score, scorer_of
+from euds.scoring import SCORERS
 
 __all__ = [
     "SCHEMA_VERSION",
     "Findings",
     "arm_rows",
-    "class_counts",
     "curve_rows",
+    "described",
     "find",
     "is_entropy",
     "majority_points",
@@ -92,7 +93,7 @@ def find(
         for one in comparisons
     ]
     warnings = [*_learning_warnings(scores, full, task, test), *_power_warnings(comparisons)]
-    return Findings(comparisons, verdicts, _headline(verdicts), warnings)
+    return Findings(comparisons, verdicts, _headline(arms, verdicts), warnings)
 
 
 def _compared(
@@ -120,22 +121,56 @@ def is_entropy(rule: str) -> bool:
     >>> [is_entropy(rule) for rule in ("igse-and", "ge", "ie_plugin", "length", "k-means")]
     [True, True, True, False, False]
     """
-    is_score = rule not in _BASELINES and scorer_of(rule) in ("ie", "ge", "se")
+    is_score = canonical_score(rule) not in _BASELINES and scorer_of(rule) in SCORERS
     return is_score or rule.startswith("igse")
 
 
-def _headline(verdicts: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the verdicts on entropy rules, those that lost first, then whether anything won."""
-    entropy = [one for one in verdicts if is_entropy(one["rule"])]
-    lost = [one["sentence"] for one in entropy if one["decision"] == "worse"]
-    rest = [one["sentence"] for one in entropy if one["decision"] != "worse"]
-    return [*lost, *_against_random(verdicts), *rest]
+def _headline(arms: Sequence[Arm], verdicts: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what to read first: where entropy lost, the bounds, whether anything beat random."""
+    tested = [one for one in verdicts if one["rule"] != RANDOM]
+    told = [one for one in tested if is_entropy(one["rule"])] or tested
+    if len({arm.rows for arm in arms if arm.rule == RANDOM}) > 1:
+        return [*_over_budgets(told), *_against_random(verdicts)]
+    lost = [one["sentence"] for one in told if one["decision"] == "worse"]
+    rest = [one["sentence"] for one in told if one["decision"] != "worse"]
+    first, others = (lost, rest) if lost else (rest[:1], rest[1:])
+    return [*first, *_against_random(verdicts), *others]
+
+
+def _over_budgets(verdicts: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return one sentence a rule: where it lost and held, and one bound; most losses first."""
+    told = []
+    for rule in dict.fromkeys(one["rule"] for one in verdicts):
+        mine = sorted((one for one in verdicts if one["rule"] == rule), key=lambda one: one["keep"])
+        parts = [
+            _budgets_where(mine, RANDOM, ("worse",), "worse than random"),
+            _budgets_where(mine, FULL, ("worse",), "worse than full"),
+            _budgets_where(mine, RANDOM, ("better",), "better than random"),
+            _budgets_where(mine, FULL, ("better", "as good"), "as good as full"),
+        ]
+        held = [one for one in mine if one["against"] == FULL]
+        good = [one for one in held if one["decision"] in ("better", "as good")]
+        bound = (good or held[-1:])[0]["sentence"]
+        lost = sum(one["decision"] == "worse" for one in mine)
+        places = "; ".join(filter(None, parts)) or "nothing could be told at any budget"
+        told.append((-lost, f"{rule}: {places}. {bound}."))
+    return [line for _, line in sorted(told, key=lambda one: one[0])]
+
+
+def _budgets_where(
+    verdicts: Sequence[Mapping[str, Any]], against: str, decisions: Sequence[str], claim: str
+) -> str:
+    budgets = [
+        f"{100 * one['keep']:.3g} %"
+        for one in verdicts
+        if one["against"] == against and one["decision"] in decisions
+    ]
+    return f"{claim} at {' and '.join(budgets)}" if budgets else ""
 
 
 def _against_random(verdicts: Sequence[Mapping[str, Any]]) -> list[str]:
     tested = [one for one in verdicts if one["against"] == RANDOM]
-    won = [one["arm"] for one in tested if one["decision"] == "better"]
-    if not tested or won:
+    if not tested or any(one["decision"] == "better" for one in tested):
         return []
     return [
         "No rule was shown to be better than a random subset of the same size, which costs nothing."
@@ -145,7 +180,8 @@ def _against_random(verdicts: Sequence[Mapping[str, Any]]) -> list[str]:
 def _learning_warnings(scores: Scores, full: Arm, task: ProofTask, test: Pool) -> list[str]:
     majority = majority_points(task, test)
     reached = 100 * float(scores[full.name][task.metric].mean())
-    if reached > majority + _TASK_NOT_LEARNT_POINTS:
+    # Near 100 there is no room for so many points.
+    if reached > majority + min(_TASK_NOT_LEARNT_POINTS, (100 - majority) / 10):
         return []
     return [
         f"the task was not learnt: trained on everything the model reaches {reached:.1f} points, "
@@ -176,9 +212,15 @@ def majority_points(task: ProofTask, test: Pool) -> float:
     return 100 * float(task.metrics[task.metric]([answer] * len(right), right).mean())
 
 
-def class_counts(pool: Pool) -> dict[str, int]:
-    """Return the number of rows of each label."""
-    return dict(sorted(Counter(pool.frame["label"].to_list()).items()))
+def described(pool: Pool, taken_out: Mapping[str, int], task: ProofTask) -> dict[str, Any]:
+    """Return what there is to know of a pool or a test set."""
+    counts = dict(sorted(Counter(pool.frame["label"].to_list()).items()))
+    return {
+        "rows": len(pool),
+        "fingerprint": pool.fingerprint,
+        "taken_out": dict(taken_out),
+        "classes": counts if task.kind == "class" else {},
+    }
 
 
 def class_shares(frame: pl.DataFrame) -> dict[str, float]:

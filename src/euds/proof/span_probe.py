@@ -221,7 +221,7 @@ def _states(
             "the states of all tokens would not fit into memory",
             got=f"{needed / 2**30:.1f} GiB for {len(rows):,} rows",
             expected=f"at most {_MOST_BYTES / 2**30:.0f} GiB",
-            next_step="use a smaller pool, a smaller --max-tokens, or --trainer fine-tune",
+            next_step="use a smaller pool, a smaller --train-tokens, or --trainer fine-tune",
         )
     states = np.empty((int(begins[-1]), width), dtype=np.float16)
     lengths = [len(row) for row in rows]

@@ -28,8 +28,6 @@ class ProofTask:
         The name on the command line, the same as that of the task that scoring knows.
     kind : {"class", "span"}
         Whether an answer is one of the classes, or words of the context.
-    is_pair : bool
-        Whether text and context go into the encoder as a pair.
     metrics : mapping of str to callable
         The metrics, the one that the verdict is about first. Each gives a score in [0, 1] a row.
     exact : str
@@ -38,7 +36,6 @@ class ProofTask:
 
     name: str
     kind: Literal["class", "span"]
-    is_pair: bool
     metrics: Mapping[str, Metric]
     exact: str
 
@@ -51,12 +48,10 @@ class ProofTask:
 PROOF_TASKS = {
     task.name: task
     for task in (
-        ProofTask("sentiment", "class", False, {"accuracy": accuracy}, "accuracy"),
-        ProofTask("topic", "class", False, {"accuracy": accuracy}, "accuracy"),
-        ProofTask("yes-no", "class", True, {"accuracy": accuracy}, "accuracy"),
-        ProofTask(
-            "answer", "span", True, {"f1": token_f1, "exact match": exact_match}, "exact match"
-        ),
+        ProofTask("sentiment", "class", {"accuracy": accuracy}, "accuracy"),
+        ProofTask("topic", "class", {"accuracy": accuracy}, "accuracy"),
+        ProofTask("yes-no", "class", {"accuracy": accuracy}, "accuracy"),
+        ProofTask("answer", "span", {"f1": token_f1, "exact match": exact_match}, "exact match"),
     )
 }
 

@@ -6,8 +6,8 @@
 
 What decides a training is the trainer's recipe, the rows and labels it is trained on, the rows that
 it answers, the settings, the number of steps and the seed. The rule that chose the rows does not:
-two rules that keep the same rows share a training. No text is written, only keys' hashes and
-answers.
+two rules that keep the same rows share a training. What is written are answers: names of classes,
+or words of the contexts.
 """
 
 from __future__ import annotations

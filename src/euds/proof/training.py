@@ -51,6 +51,11 @@ class Samples:
         return len(self.keys)
 
     @property
+    def are_pairs(self) -> bool:
+        """Whether there are contexts, which the encoder then reads together with the texts."""
+        return any(context is not None for context in self.contexts)
+
+    @property
     def classes(self) -> tuple[str, ...]:
         """The distinct labels, sorted."""
         return tuple(sorted({label for label in self.labels if label is not None}))

@@ -222,8 +222,8 @@ def sentence(
     low, high = found.low_points, found.high_points
     # Only Holm's correction makes the decision differ from what the shown interval says.
     alone = decide(low, high, margin_points) == found.decision
-    corrected = "" if alone else ", before the correction for several rules"
-    sure = f"({100 * confidence:g} %{corrected})"
+    corrected = "" if alone else ", not borne out when corrected for several rules"
+    sure = f"({100 * confidence:g} %){corrected}"
     against, name = found.against, f"{rule} at {100 * keep:.3g} %"
     within = f"as good within {margin_points:g} {_points(margin_points)}"
     if found.decision == "better":

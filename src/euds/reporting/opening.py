@@ -52,15 +52,10 @@ def open_report(
         return Opening(
             headline=headline,
             others=others,
-            labels="Selecting looked at no label." if selection is not None else "",
+            labels=_labels_of_run(selection),
             scope="",
             warnings=tuple(dict.fromkeys(map(one_line, warnings))),
         )
-    of_arms = [
-        f"{arm['name']}: {warning}"
-        for arm in results["arms"]
-        for warning in arm.get("warnings") or []
-    ]
     headline, *rest = results["headline"] or ["The proof came to no verdict."]
     return Opening(
         headline=one_line(headline),
@@ -69,9 +64,7 @@ def open_report(
         scope=" ".join(
             part for part in (one_line(results["scope"] or ""), _terms(results)) if part
         ),
-        warnings=tuple(
-            dict.fromkeys(map(one_line, [*results.get("warnings", []), *of_arms, *warnings]))
-        ),
+        warnings=tuple(dict.fromkeys(map(one_line, [*results["warnings"], *warnings]))),
     )
 
 
@@ -87,6 +80,14 @@ def _of_run(pool: Pool, selection: Selection | None) -> tuple[str, tuple[str, ..
         "This page does not say whether training on them is as good as training on everything: "
         "that takes a proof (euds prove).",
     )
+
+
+def _labels_of_run(selection: Selection | None) -> str:
+    if selection is None:
+        return ""
+    if selection.settings.get("uses_labels"):
+        return f"The rule {one_line(selection.settings['rule'])} looked at labels of the pool."
+    return "Selecting looked at no label."
 
 
 def _labels(results: Mapping[str, Any]) -> str:

@@ -136,6 +136,8 @@ def select(
     settings = {
         "rule": chosen.name,
         "scores": list(names),
+        # Also what was scored and then not used, because it was tied: it had to be scored first.
+        "looked_at": sorted({*names, *left_out, *raw}),
         "interval": [interval] if isinstance(interval, str) else list(interval),
         "keep": None if budget is None else {"amount": budget.amount, "unit": budget.unit},
         "always_keep": sorted(always_keep),
