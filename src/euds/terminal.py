@@ -256,7 +256,10 @@ def _break_even(cost: dict[str, Any], arm: dict[str, Any]) -> str:
     if arm["rule"] == "full" or cost["total_seconds"] is None:
         return ""
     trainings = cost["break_even_trainings"]
-    return "never" if trainings is None else f"{max(math.ceil(trainings), 1):,} trainings"
+    if trainings is None:
+        return "never"
+    number = max(math.ceil(trainings), 1)
+    return f"{number:,} training{'s' if number > 1 else ''}"
 
 
 def _target_line(target: dict[str, Any]) -> str:

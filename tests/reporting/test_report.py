@@ -94,7 +94,6 @@ def test_the_verdict_comes_first_then_labels_then_warnings(page):
             "Looked at labels of the pool to choose rows: el2n.",
             results["scope"],
             results["warnings"][0],
-            "se: no row of the class tech is left",
             "Accuracy by arm",
         )
     ]
