@@ -29,6 +29,7 @@ __all__ = [
     "OptionError",
     "StoreError",
     "UserError",
+    "check_settings",
     "did_you_mean",
 ]
 
@@ -123,3 +124,21 @@ def did_you_mean(name: str, known: Iterable[str]) -> str | None:
     """
     close = difflib.get_close_matches(name, list(known), n=1)
     return f"did you mean {close[0]!r}?" if close else None
+
+
+def check_settings(given: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse a setting that there is none of.
+
+    Raises
+    ------
+    OptionError
+        With the names that there are, and the closest of them.
+    """
+    names = list(known)
+    for name in given:
+        if name not in names:
+            raise OptionError(
+                f"there is no setting {name!r}",
+                expected=", ".join(names),
+                next_step=did_you_mean(name, names),
+            )

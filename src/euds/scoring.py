@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from euds.engines.base import Engine
 from euds.engines.local import LocalEngine
-from euds.errors import OptionError, did_you_mean
+from euds.errors import OptionError, check_settings, did_you_mean
 from euds.measuring import Measurer, StageRecord
 from euds.models import resolve_precision
 from euds.models.sources import resolve
@@ -176,14 +176,7 @@ def _spent(taken: float, stages: Sequence[StageRecord]) -> float:
 
 def make_settings(**settings: Any) -> ScoreSettings:
     """Return the settings; an unknown name is the caller's mistake and says so."""
-    known = ScoreSettings.__dataclass_fields__
-    for name in settings:
-        if name not in known:
-            raise OptionError(
-                f"there is no setting {name!r}",
-                expected=", ".join(known),
-                next_step=did_you_mean(name, known),
-            )
+    check_settings(settings, ScoreSettings.__dataclass_fields__)
     for name in ("options", "prompts"):
         if name in settings:
             settings[name] = tuple(settings[name])

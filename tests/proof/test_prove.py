@@ -52,8 +52,12 @@ def store(tmp_path):
     return TrainingStore(tmp_path / "trained")
 
 
-def prove(pool, test, table, store, *rules, keep=60, **settings):
-    chosen = [euds.select(pool, table, rule=rule, keep=keep) for rule in rules]
+def prove(pool, test, table, store, *rules, **settings):
+    """Prove rules at 60 rows, or selections."""
+    chosen = [
+        euds.select(pool, table, rule=rule, keep=60) if isinstance(rule, str) else rule
+        for rule in rules
+    ]
     return euds.prove(
         pool,
         chosen,
@@ -245,18 +249,7 @@ def proof_names(results):
 
 def test_several_budgets_give_a_curve(pool, test, table, store, trainer):
     chosen = [euds.select(pool, table, rule="ie", keep=keep) for keep in (30, 120, 240)]
-    results = euds.prove(
-        pool,
-        chosen,
-        test=test,
-        scores=table,
-        store=store,
-        progress=SilentProgress(),
-        task="topic",
-        trainer="words",
-        seeds=3,
-        margin_points=30,
-    ).results
+    results = prove(pool, test, table, store, *chosen, seeds=3, margin_points=30).results
     curves = {one["rule"]: one for one in results["curve"]}
     assert [one["rows"] for one in curves["ie"]["points"]] == [30, 120, 240, 300]
     assert [one["keep"] for one in curves["random"]["points"]] == [0.1, 0.4, 0.8, 1.0]
@@ -277,16 +270,7 @@ def test_a_class_that_an_arm_lacks_is_reported(pool, test, store, trainer):
     cold = (pool.frame["label"] == "cold").cast(float)
     table = ScoreTable(pool.frame.select("id").with_columns(ie=cold, words=1.0))
     chosen = [euds.select(pool, table, interval="ie=0.5:2", keep=60)]
-    results = euds.prove(
-        pool,
-        chosen,
-        test=test,
-        store=store,
-        progress=SilentProgress(),
-        task="topic",
-        trainer="words",
-        seeds=2,
-    ).results
+    results = prove(pool, test, None, store, *chosen, seeds=2).results
     assert any("keeps no row of warm" in warning for warning in results["warnings"])
     assert results["arms"][2]["classes"]["warm"] == {"pool": 0.5, "kept": 0.0}
 
@@ -299,16 +283,7 @@ def test_where_entropy_lost_that_comes_first(pool, test, store, trainer):
         euds.select(pool, table, rule="ie", interval="ie=0.5:2", keep=60),
         euds.select(pool, table, rule="length", keep=60),
     ]
-    proof = euds.prove(
-        pool,
-        chosen,
-        test=test,
-        store=store,
-        progress=SilentProgress(),
-        task="topic",
-        trainer="words",
-        seeds=3,
-    )
+    proof = prove(pool, test, None, store, *chosen, seeds=3)
     assert "worse" in proof.headline[0]
     assert proof.headline[0].startswith("ie")
     assert {one["decision"] for one in proof.verdicts if one["rule"] == "ie"} == {"worse"}
@@ -356,32 +331,13 @@ def test_a_score_that_was_left_out_for_ties_is_charged_for_all_the_same(pool, te
     table = ScoreTable(frame, {"spent_seconds": {"ie": 12.0, "ge": 1000.0}})
     chosen = euds.select(pool, table, rule="igse", keep=60)
     assert chosen.settings["scores"] == ["ie"]
-    results = euds.prove(
-        pool,
-        [chosen],
-        test=test,
-        scores=table,
-        store=store,
-        progress=SilentProgress(),
-        task="topic",
-        trainer="words",
-        seeds=2,
-    ).results
+    results = prove(pool, test, table, store, chosen, seeds=2).results
     assert results["arms"][2]["seconds"]["scoring"] == 1012
 
 
 def test_an_unknown_cost_is_a_warning_and_not_nothing(pool, test, table, store, trainer):
     chosen = euds.select(pool, table, rule="ie", keep=60)
-    results = euds.prove(
-        pool,
-        [chosen],
-        test=test,
-        store=store,
-        progress=SilentProgress(),
-        task="topic",
-        trainer="words",
-        seeds=2,
-    ).results
+    results = prove(pool, test, None, store, chosen, seeds=2).results
     assert results["arms"][2]["seconds"]["total"] is None
     assert any("what ie cost is not known" in warning for warning in results["warnings"])
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from euds.errors import OptionError, did_you_mean
+from euds.errors import OptionError, check_settings, did_you_mean
 from euds.ledger import Ledger
 from euds.pool import Pool
 from euds.progress import Progress
@@ -283,14 +283,7 @@ def prove(
 
 def make_proof_settings(**settings: Any) -> ProofSettings:
     """Return the settings; an unknown or missing name is the caller's mistake and says so."""
-    known = ProofSettings.__dataclass_fields__
-    for name in settings:
-        if name not in known:
-            raise OptionError(
-                f"there is no setting {name!r}",
-                expected=", ".join(known),
-                next_step=did_you_mean(name, known),
-            )
+    check_settings(settings, ProofSettings.__dataclass_fields__)
     if settings.get("task") is None:
         raise OptionError(
             "what is to be learnt?",

@@ -113,7 +113,7 @@ def _terms(results: Mapping[str, Any]) -> str:
         )
     if settings.get("margin_points") is not None:
         terms.append(
-            f"as good means losing less than {settings['margin_points']:g} points, with "
+            f"as good means losing at most {settings['margin_points']:g} of 100 points, with "
             f"{share(settings.get('confidence', 0.95))} confidence"
         )
     return f"{'; '.join(terms)}." if terms else ""
