@@ -157,80 +157,69 @@ def mean_differences(many: Sequence[Results]) -> list[str]:
 
 def pool_section(results: Results) -> list[str]:
     """Return one pool's tables."""
-    metric = results["task"]["metric"]
-    how = results["settings"]["trainer"]["name"]
-    regime = results["settings"]["regime"]
+    how, regime = results["settings"]["trainer"]["name"], results["settings"]["regime"]
     title = f"### {results['benchmark_pool']}: {how}"
     if how != "probe":
         title += f", equal {regime}"
+    warnings = [f"* {warning}" for warning in results["warnings"]]
+    lines = [title, "", described(results), "", *warnings, *([""] if warnings else [])]
+    lines += rule_table(results)
+    return lines if how == "probe" else lines + cost_table(results)
+
+
+def described(results: Results) -> str:
+    """Return how large a proof was and what everything reaches, as one line."""
+    metric = results["task"]["metric"]
     full = next(arm for arm in results["arms"] if arm["rule"] == "full")
-    reached = full["metrics"][metric]["mean_points"]
-    majority = results["test"]["majority_points"]
-    lines = [
-        title,
-        "",
+    return (
         f"{results['pool']['rows']:,} rows to select from, {results['test']['rows']:,} to test on, "
         f"{len(results['settings']['seeds'])} seeds. {metric.capitalize()} on everything "
-        f"{reached:.1f} points; always the most frequent answer {majority:.1f}.",
-        "",
-        *(f"* {warning}" for warning in results["warnings"]),
-        *([""] if results["warnings"] else []),
-    ]
-    against_random, against_full = comparisons(results, "random"), comparisons(results, "full")
-    keeps = sorted({arm["keep"] for arm in results["arms"] if arm["rule"] != "full"})
-    rules = dict.fromkeys(arm["rule"] for arm in results["arms"] if arm["rule"] != "full")
-    by_rule = {(arm["rule"], arm["keep"]): arm for arm in results["arms"]}
-    rows = []
-    for rule in rules:
-        cells = []
-        for keep in keeps:
-            arm = by_rule.get((rule, keep))
-            if arm is None:
-                cells.append("")
-            elif rule == "random":
-                cells.append(f"{arm['metrics'][metric]['mean_points']:.1f}")
-            else:
-                cells.append(difference(against_random[arm["name"]]))
-        rows.append(
-            [
-                rule
-                + (
-                    " (labels)"
-                    if rule in results["uses_labels"]
-                    or any(
-                        by_rule[rule, keep]["uses_labels"]
-                        for keep in keeps
-                        if (rule, keep) in by_rule
-                    )
-                    else ""
-                ),
-                *cells,
-            ]
+        f"{full['metrics'][metric]['mean_points']:.1f} points; always the most frequent answer "
+        f"{results['test']['majority_points']:.1f}."
+    )
+
+
+def rule_table(results: Results) -> list[str]:
+    """Return random's points, and every other rule's difference to it, by budget."""
+    metric = results["task"]["metric"]
+    against_random = comparisons(results, "random")
+    arms = [arm for arm in results["arms"] if arm["rule"] != "full"]
+    keeps = sorted({arm["keep"] for arm in arms})
+    by_rule: dict[str, dict[float, str]] = {}
+    for arm in arms:
+        name = arm["rule"] + (" (labels)" if arm["uses_labels"] else "")
+        by_rule.setdefault(name, {})[arm["keep"]] = (
+            f"{arm['metrics'][metric]['mean_points']:.1f}"
+            if arm["rule"] == "random"
+            else difference(against_random[arm["name"]])
         )
-    lines += [
+    rows = [[rule, *(cells.get(keep, "") for keep in keeps)] for rule, cells in by_rule.items()]
+    return [
         "Random: points; the others: difference to random (95 %); bold better, italic worse.",
         "",
         *table(["rule", *(f"keep {keep * 100:.3g} %" for keep in keeps)], rows),
     ]
-    if how != "probe":
-        costs = {one["arm"]: one for one in results["ledger"]["arms"]}
-        lines += table(
-            ["arm", "against full", "decision", "seconds in all", "share of full", "break-even"],
+
+
+def cost_table(results: Results) -> list[str]:
+    """Return the comparison with everything, and what it cost."""
+    costs = {one["arm"]: one for one in results["ledger"]["arms"]}
+    rows = []
+    for name, one in comparisons(results, "full").items():
+        cost = costs[name]
+        pays = cost["break_even_trainings"]
+        rows.append(
             [
-                [
-                    name,
-                    difference(one),
-                    one["decision"],
-                    f"{costs[name]['total_seconds']:.0f}",
-                    f"{costs[name]['share_of_full']:.0%}",
-                    "never"
-                    if costs[name]["break_even_trainings"] is None
-                    else f"{costs[name]['break_even_trainings']:.2f} trainings",
-                ]
-                for name, one in against_full.items()
-            ],
+                name,
+                difference(one),
+                one["decision"],
+                f"{cost['total_seconds']:.0f}",
+                f"{cost['share_of_full']:.0%}",
+                "never" if pays is None else f"{pays:.1f} trainings",
+            ]
         )
-    return lines
+    head = ["arm", "against full", "decision", "seconds in all", "share of full", "pays after"]
+    return table(head, rows)
 
 
 def agreement(many: Sequence[Results]) -> list[str]:

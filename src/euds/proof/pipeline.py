@@ -197,6 +197,12 @@ def _tell(held: HoldOut, progress: Progress) -> None:
     for name, taken_out in (("pool", held.taken_out), ("test set", held.test_taken_out)):
         for reason, rows in taken_out.items():
             progress.note(f"{rows:,} rows taken out of the {name}: {reason}")
+    if held.groups is not None:
+        progress.note(
+            f"split by {held.groups.count:,} groups of near-duplicates, the largest of "
+            f"{held.groups.largest:,} texts; {held.groups.refused.height:,} pairs would have made "
+            f"a group larger than {held.groups.cap:,} and stayed apart"
+        )
     progress.note(f"{len(held.pool):,} rows to select from, {len(held.test):,} to test on")
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from euds.errors import OptionError, check_settings, did_you_mean
 from euds.ledger import Ledger
+from euds.near_duplicates import Groups
 from euds.pool import Pool
 from euds.progress import Progress
 from euds.progress_bars import default_progress
@@ -258,6 +259,7 @@ def prove(
             "test": {
                 **found.described(held.test, held.test_taken_out, task),
                 "majority_points": found.majority_points(task, held.test),
+                "groups": None if held.groups is None else _groups(held.groups),
             },
             "arms": rows,
             "comparisons": [one.to_dict() for one in findings.comparisons],
@@ -322,6 +324,15 @@ def _read_like(pool: Pool, path: str | Path) -> Pool:
 
     source = pool.source
     return read(str(path), text=source.text, context=source.context, label=source.label)
+
+
+def _groups(groups: Groups) -> dict[str, int]:
+    return {
+        "count": groups.count,
+        "largest": groups.largest,
+        "cap": groups.cap,
+        "refused_pairs": groups.refused.height,
+    }
 
 
 def _scope(settings: ProofSettings, pool: Pool, test: Pool) -> str:
