@@ -142,7 +142,7 @@ def _tweets(_: Path) -> Split:
 def _boolq(_: Path) -> Split:
     test = rows_of("boolq-dev")
     # Away from all of boolq-dev, not only from the rows that are tested on.
-    return Split(without_near_duplicates(rows_of("boolq"), test)[:3_000], test[:2_000])
+    return Split(without_near_duplicates(rows_of("boolq"), test)[:1_500], test[:2_000])
 
 
 def _privacy_qa(_: Path) -> Split:

@@ -82,9 +82,9 @@ def steps(seeds: dict[int, int]) -> list[Step]:
         found.append(Step(f"1-probe-{name}", name, rules, KEEPS, proving))
     for name, regime, tokens, rows in (
         ("privacy-qa", "epochs", 64, 1500),
-        ("bbc-news", "epochs", 64, 1500),
-        ("tweets", "epochs", 48, 1500),
-        ("tweets", "steps", 48, 800),
+        ("bbc-news", "epochs", 64, 1000),
+        ("tweets", "epochs", 48, 1000),
+        ("tweets", "steps", 48, 500),
     ):
         proving = {
             "task": pools.POOLS[name].task,
