@@ -146,3 +146,14 @@ def test_k_means_is_the_same_however_many_threads_there_are():
         with threadpoolctl.threadpool_limits(limits=threads):
             kept.append(select(pool, rule="k-means", keep=60, vectors=vectors).ids)
     assert kept[0] == kept[1]
+
+
+def test_k_means_follows_the_rows_and_not_the_outliers():
+    rng = np.random.default_rng(3)
+    # Ten rows far from everything, and 200 around three places.
+    places = np.eye(40)[:3]
+    crowd = places[rng.integers(0, 3, 200)] + rng.normal(size=(200, 40)) * 0.08
+    array = np.vstack([np.eye(40)[10:20], crowd])
+    pool, vectors = pool_of(array / np.linalg.norm(array, axis=1, keepdims=True))
+    kept = kept_numbers(select(pool, rule="k-means", keep=10, vectors=vectors))
+    assert sum(number < 10 for number in kept) <= 3

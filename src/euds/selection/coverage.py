@@ -133,8 +133,8 @@ def _clustered(
 ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
     """Return each row's cluster, and its distance from the cluster's centre.
 
-    The centres begin at the rows that are farthest from each other: at hundreds of clusters that is
-    several times as fast as k-means++, and the sum of squares is about as small.
+    The centres begin at rows drawn by lot, so that they lie where the rows lie. Begun at the rows
+    farthest from each other they would stay with the outliers, which are poor rows to train on.
     """
     try:
         from sklearn.cluster import KMeans
@@ -144,7 +144,7 @@ def _clustered(
         raise MissingExtraError(
             "scikit-learn", extra="train", purpose="the rule k-means"
         ) from error
-    start = farthest_first(vectors, count=clusters, lots=lots, covered_by=vectors[:0])
+    start = np.argsort(lots)[:clusters]
     model = KMeans(clusters, init=vectors[start], n_init=1, max_iter=_ITERATIONS, random_state=seed)
     # Several threads add up in any order, and the last digits would differ from run to run.
     with threadpool_limits(limits=1), warnings.catch_warnings():
