@@ -371,6 +371,20 @@ def test_an_easy_task_with_few_rows_of_the_rare_class_is_learnt(pool, table, sto
     assert not any("not learnt" in warning for warning in results["warnings"])
 
 
+@pytest.mark.parametrize(("contexts", "warned"), [(20, True), (200, False), (0, False)])
+def test_test_rows_about_few_contexts_are_told(pool, test, table, store, trainer, contexts, warned):
+    shared = [f"context {row % contexts}" if contexts else None for row in range(200)]
+    about = Pool(
+        test.frame.with_columns(context=pl.Series(shared, dtype=pl.String)),
+        test.records,
+        test.source,
+    )
+    results = prove(pool, about, table, store, "ie", seeds=2).results
+    told = [warning for warning in results["warnings"] if "too short" in warning]
+    assert len(told) == warned
+    assert not warned or "200 test rows are about 20 contexts" in told[0]
+
+
 def test_a_proof_of_baselines_alone_has_verdicts_too(pool, test, table, store, trainer):
     proof = prove(pool, test, table, store, "length", seeds=2)
     assert any(line.startswith("length at 20 %") for line in proof.headline)

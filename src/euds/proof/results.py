@@ -36,6 +36,7 @@ SCHEMA_VERSION = 1
 _BASELINES = ("words", "ge_nll")
 _COARSE_POINTS = 5.0
 _TASK_NOT_LEARNT_POINTS = 2.0
+_DISTINCT_SHARE = 0.8
 
 Floats = NDArray[np.float64]
 Scores = Mapping[str, Mapping[str, Floats]]
@@ -92,7 +93,11 @@ def find(
         }
         for one in comparisons
     ]
-    warnings = [*_learning_warnings(scores, full, task, test), *_power_warnings(comparisons)]
+    warnings = [
+        *_learning_warnings(scores, full, task, test),
+        *_power_warnings(comparisons),
+        *_dependence_warnings(test),
+    ]
     return Findings(comparisons, verdicts, _headline(arms, verdicts), warnings)
 
 
@@ -187,6 +192,16 @@ def _learning_warnings(scores: Scores, full: Arm, task: ProofTask, test: Pool) -
         f"the task was not learnt: trained on everything the model reaches {reached:.1f} points, "
         f"and always giving the most frequent answer {majority:.1f}; differences between subsets "
         f"say nothing here"
+    ]
+
+
+def _dependence_warnings(test: Pool) -> list[str]:
+    contexts = test.frame["context"].drop_nulls()
+    if contexts.n_unique() > _DISTINCT_SHARE * len(contexts):
+        return []
+    return [
+        f"the {len(contexts):,} test rows are about {contexts.n_unique():,} contexts only: rows "
+        f"about one context are right or wrong together, so the intervals are too short"
     ]
 
 
