@@ -197,7 +197,7 @@ def _learning_warnings(scores: Scores, full: Arm, task: ProofTask, test: Pool) -
 
 def _dependence_warnings(test: Pool) -> list[str]:
     contexts = test.frame["context"].drop_nulls()
-    if contexts.n_unique() > _DISTINCT_SHARE * len(contexts):
+    if not len(contexts) or contexts.n_unique() > _DISTINCT_SHARE * len(contexts):
         return []
     return [
         f"the {len(contexts):,} test rows are about {contexts.n_unique():,} contexts only: rows "
