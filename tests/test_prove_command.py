@@ -141,6 +141,13 @@ def test_a_killed_proof_goes_on_where_it_was(folder, encoder, empty_cache):
     assert len(list(trained.glob("*.zst"))) == 12
 
 
+def test_a_test_set_with_other_columns_is_told_apart_from_the_pool(folder, encoder):
+    (folder / "other.jsonl").write_text('{"text": "a b c d", "label": "good"}\n' * 40)
+    ran = prove(folder, encoder, "--trainer", "probe", test="other.jsonl", check=2)
+    assert "--test other.jsonl" in ran.stderr
+    assert "no column 'review'" in ran.stderr
+
+
 def test_a_test_file_in_the_run_folder_is_left_alone(folder, encoder):
     (folder / "proof").mkdir()
     (folder / "test.jsonl").rename(folder / "proof" / "subset.jsonl")

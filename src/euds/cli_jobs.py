@@ -169,7 +169,7 @@ def prove_and_write(
     with ledger.stage("reading"):
         pool = read(*inputs, **asdict(reading))
         share = _share(test)
-        asked = share if share is not None else read(test, **asdict(reading))
+        asked = share if share is not None else _read_test(test, reading)
     folder = RunFolder.create(
         out or default_folder(inputs, "proof"),
         inputs=inputs,
@@ -223,6 +223,20 @@ def prove_and_write(
         print_line(json.dumps(results, ensure_ascii=False))
     else:
         show_proof(results, folder.path, stdout_console())
+
+
+def _read_test(path: str, reading: ReadingOptions) -> "Pool":
+    """Read the test set as the pool is read; an error says which of the two it is about."""
+    from dataclasses import asdict
+
+    from euds.errors import InputError
+    from euds.reading import read
+
+    try:
+        return read(path, **asdict(reading))
+    except InputError as error:
+        error.where = ": ".join(filter(None, (f"--test {path}", error.where)))
+        raise
 
 
 def _first(pool: "Pool") -> str:
