@@ -297,7 +297,11 @@ def figure(many: Sequence[Results]) -> bytes:
         if arm["rule"] in DRAWN
     ]
     base = alt.Chart(alt.Data(values=rows)).encode(
-        x=alt.X("keep:Q", scale=alt.Scale(type="log"), title="share kept, %"),
+        x=alt.X(
+            "keep:Q",
+            scale=alt.Scale(type="log", domain=[4, 110], nice=False),
+            axis=alt.Axis(values=[5, 16, 30, 50, 100], title="share kept, %"),
+        ),
         y=alt.Y("points:Q", scale=alt.Scale(zero=False), title="points"),
         color=alt.Color(
             "rule:N",
