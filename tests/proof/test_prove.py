@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -369,6 +370,28 @@ def test_an_easy_task_with_few_rows_of_the_rare_class_is_learnt(pool, table, sto
     assert results["test"]["majority_points"] > 96
     assert results["arms"][0]["metrics"]["accuracy"]["mean_points"] > 99
     assert not any("not learnt" in warning for warning in results["warnings"])
+
+
+def test_a_training_that_failed_is_told(pool, test, table, store, monkeypatch):
+    class Failing(Words):
+        def load(self, task, samples, progress):
+            course = super().load(task, samples, progress)
+            run = course.run
+
+            def failing(fit, ask, *, seed, **rest):
+                outcome = run(fit, ask, seed=seed, **rest)
+                if seed != 1 or len(fit) != 300:
+                    return outcome
+                return replace(outcome, answers=("cold",) * len(ask))
+
+            object.__setattr__(course, "run", failing)
+            return course
+
+    monkeypatch.setitem(trainers.TRAINERS, "words", lambda options: Failing())
+    results = prove(pool, test, table, store, "ie", seeds=3).results
+    told = [warning for warning in results["warnings"] if "failed" in warning]
+    assert len(told) == 1
+    assert told[0].startswith("1 of the 3 trainings of full failed")
 
 
 @pytest.mark.parametrize(("contexts", "warned"), [(20, True), (200, False), (0, False)])

@@ -37,6 +37,7 @@ _BASELINES = ("words", "ge_nll")
 _COARSE_POINTS = 5.0
 _TASK_NOT_LEARNT_POINTS = 2.0
 _DISTINCT_SHARE = 0.8
+_FAR_POINTS = 5.0
 
 Floats = NDArray[np.float64]
 Scores = Mapping[str, Mapping[str, Floats]]
@@ -95,6 +96,7 @@ def find(
     ]
     warnings = [
         *_learning_warnings(scores, full, task, test),
+        *_failed_seeds(scores, task, test),
         *_power_warnings(comparisons),
         *_dependence_warnings(test),
     ]
@@ -193,6 +195,22 @@ def _learning_warnings(scores: Scores, full: Arm, task: ProofTask, test: Pool) -
         f"and always giving the most frequent answer {majority:.1f}; differences between subsets "
         f"say nothing here"
     ]
+
+
+def _failed_seeds(scores: Scores, task: ProofTask, test: Pool) -> list[str]:
+    """Tell of seeds with which an arm learnt nothing, though with others it did."""
+    majority = majority_points(task, test)
+    warnings = []
+    for name, by_metric in scores.items():
+        points = 100 * by_metric[task.metric].mean(axis=1)
+        failed = int((points <= majority).sum())
+        if failed and np.median(points) > majority + _FAR_POINTS:
+            warnings.append(
+                f"{failed} of the {len(points)} trainings of {name} failed (no better than always "
+                f"giving the most frequent answer): its mean and its intervals say little; a "
+                f"fixed, smaller --learning-rate may help"
+            )
+    return warnings
 
 
 def _dependence_warnings(test: Pool) -> list[str]:
