@@ -15,6 +15,7 @@ from typing import Any
 
 import altair as alt
 import numpy as np
+import proofs
 import vl_convert
 
 from euds.atomic import write_bytes_atomically
@@ -80,9 +81,9 @@ def account(many: Sequence[Results]) -> list[str]:
     """Say where entropy selection wins, ties and loses, from the counts alone."""
     counts = decisions(many, "random", entropy=True)
     lines = [
-        f"An entropy rule was held against random rows {counts.total()} times: it was better "
-        f"{counts['better']} times, as good within a point {counts['as good']} times and worse "
-        f"{counts['worse']} times; {counts['cannot tell']} times these test sets cannot tell.",
+        f"An entropy rule was held against random rows in {counts.total()} comparisons: better in "
+        f"{counts['better']}, as good within a point in {counts['as good']}, worse in "
+        f"{counts['worse']}; in {counts['cannot tell']} these test sets cannot tell.",
         "",
     ]
     for name, tier in (
@@ -320,6 +321,13 @@ def figure(many: Sequence[Results]) -> bytes:
     return vl_convert.vegalite_to_svg(chart.to_json()).encode()
 
 
+def not_made_yet() -> list[str]:
+    """Name the steps of the protocol that there are no results of."""
+    names = [step.name for step in proofs.steps({1: 10, 2: 5})]
+    missing = [f"`{name}`" for name in names if not (RESULTS / f"{name}.json").exists()]
+    return [f"Not made yet: {', '.join(missing)}.", ""] if missing else []
+
+
 def page(many: Sequence[Results]) -> str:
     """Return the page."""
     natural = [one for one in many if one["benchmark_pool"] not in STRESS]
@@ -336,6 +344,7 @@ def page(many: Sequence[Results]) -> str:
         "Seconds were measured on two cores that did other work as well, most of all while texts",
         "were scored: the costs of the entropy rules are upper bounds.",
         "",
+        *not_made_yet(),
         "## In short",
         "",
         *account(many),
