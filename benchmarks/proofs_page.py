@@ -19,7 +19,7 @@ import proofs
 import vl_convert
 
 from euds.atomic import write_bytes_atomically
-from euds.proof.results import is_entropy
+from euds.proof.results import NOT_LEARNT, is_entropy
 from euds.selection.ranks import spearman
 
 ROOT = Path(__file__).parent.parent
@@ -40,6 +40,11 @@ def load() -> list[Results]:
 def is_probe(results: Results) -> bool:
     """Return whether a result is of the first tier."""
     return bool(results["settings"]["trainer"]["name"] == "probe")
+
+
+def was_learnt(results: Results) -> bool:
+    """Return whether training on everything taught the model the task."""
+    return not any(warning.startswith(NOT_LEARNT) for warning in results["warnings"])
 
 
 def comparisons(results: Results, against: str) -> dict[str, dict[str, Any]]:
@@ -79,6 +84,8 @@ def decisions(many: Sequence[Results], against: str, *, entropy: bool) -> Counte
 
 def account(many: Sequence[Results]) -> list[str]:
     """Say where entropy selection wins, ties and loses, from the counts alone."""
+    left_out = sorted({one["benchmark_pool"] for one in many if not was_learnt(one)})
+    many = [one for one in many if was_learnt(one)]
     counts = decisions(many, "random", entropy=True)
     lines = [
         f"An entropy rule was held against random rows in {counts.total()} comparisons: better in "
@@ -86,6 +93,12 @@ def account(many: Sequence[Results]) -> list[str]:
         f"{counts['worse']}; in {counts['cannot tell']} these test sets cannot tell.",
         "",
     ]
+    if left_out:
+        lines += [
+            f"Not counted: {', '.join(left_out)}. There the model did not learn the task from the "
+            f"whole pool, so that no subset can be told from another.",
+            "",
+        ]
     for name, tier in (
         ("Probe", [one for one in many if is_probe(one)]),
         ("Fine-tuning", [one for one in many if not is_probe(one)]),
@@ -130,7 +143,7 @@ def account(many: Sequence[Results]) -> list[str]:
 
 def mean_differences(many: Sequence[Results]) -> list[str]:
     """Return each rule's mean difference to random over the pools, by budget."""
-    probes = [one for one in many if is_probe(one)]
+    probes = [one for one in many if is_probe(one) and was_learnt(one)]
     if not probes:
         return []
     keeps = sorted({row["keep"] for one in probes for row in one["arms"] if row["rule"] != "full"})

@@ -22,6 +22,7 @@ from euds.scores import canonical_score, scorer_of
 from euds.scoring import SCORERS
 
 __all__ = [
+    "NOT_LEARNT",
     "SCHEMA_VERSION",
     "Findings",
     "arm_rows",
@@ -33,6 +34,9 @@ __all__ = [
 ]
 
 SCHEMA_VERSION = 1
+NOT_LEARNT = "the task was not learnt"
+"""How the warning begins that training on everything taught next to nothing."""
+
 _BASELINES = ("words", "ge_nll")
 _COARSE_POINTS = 5.0
 _TASK_NOT_LEARNT_POINTS = 2.0
@@ -191,7 +195,7 @@ def _learning_warnings(scores: Scores, full: Arm, task: ProofTask, test: Pool) -
     if reached > majority + min(_TASK_NOT_LEARNT_POINTS, (100 - majority) / 10):
         return []
     return [
-        f"the task was not learnt: trained on everything the model reaches {reached:.1f} points, "
+        f"{NOT_LEARNT}: trained on everything the model reaches {reached:.1f} points, "
         f"and always giving the most frequent answer {majority:.1f}; differences between subsets "
         f"say nothing here"
     ]
