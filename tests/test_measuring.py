@@ -1,5 +1,6 @@
 """Measuring: nothing twice, whole shards, and a killed run goes on with the same shards."""
 
+import threading
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import ClassVar
@@ -77,11 +78,44 @@ def test_a_killed_run_goes_on_with_the_same_shards(tmp_path, measurer):
     whole = Lengths()
     Measurer(Store(tmp_path / "other"), LocalEngine(), SilentProgress())(whole, texts)
     killed, resumed = Lengths(die_after=4), Lengths()
+    one_by_one = Measurer(measurer.store, LocalEngine(workers=1), SilentProgress())
     with pytest.raises(KeyboardInterrupt):
-        measurer(killed, texts)
-    measurer(resumed, texts)
+        one_by_one(killed, texts)
+    one_by_one(resumed, texts)
     assert len(killed.asked) == 4
     assert sorted(killed.asked + resumed.asked) == sorted(whole.asked)
+
+
+def test_a_killed_run_with_several_workers_loses_no_more_than_the_shards_in_work(
+    tmp_path, measurer
+):
+    texts = some_texts()
+    killed, resumed = Lengths(die_after=6), Lengths()
+    side_by_side = Measurer(measurer.store, LocalEngine(workers=2), SilentProgress())
+    with pytest.raises(KeyboardInterrupt):
+        side_by_side(killed, texts)
+    rows = side_by_side(resumed, texts)
+    assert len(killed.asked) == 6
+    assert len(resumed.asked) <= 4 + 3
+    assert rows["n"].to_list() == [len(text) for text in texts.texts]
+
+
+def test_workers_measure_side_by_side(tmp_path):
+    at_once = threading.Barrier(3, timeout=20)
+
+    class Meeting(Lengths):
+        def load(self):
+            measure = super().load()
+
+            def measure_together(texts):
+                at_once.wait()  # passes only if three shards are in work
+                return measure(texts)
+
+            return measure_together
+
+    texts = some_texts(60)
+    rows = Measurer(Store(tmp_path), LocalEngine(workers=3), SilentProgress())(Meeting(), texts)
+    assert rows["n"].to_list() == [len(text) for text in texts.texts]
 
 
 def test_shards_hold_texts_of_like_length_and_every_text_once():

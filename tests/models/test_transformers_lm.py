@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from euds.errors import ModelError, OptionError
-from euds.models.branches import can_share_rows
 from euds.models.language import LanguageModel
 from euds.models.network import Network
 from euds.models.tokens import Tokens
@@ -29,9 +28,16 @@ PROMPTS = ["Is the answer", "The film was very", "Is the cat", "", "The film was
 OPTIONS = [" yes", " no", " nobody asked", " good and very bad"]
 
 
+def plain_model(lm: TransformersLM):
+    """Return the model in float64, with transformers' own attention."""
+    model = copy.deepcopy(lm.network.model).double()
+    model.set_attn_implementation("eager")
+    return model
+
+
 def naive_statistics(lm: TransformersLM, ids: list[int], start: int):
     """Run one sequence by itself, in float64, with the full softmax of the whole model."""
-    model = copy.deepcopy(lm.network.model).double()
+    model = plain_model(lm)
     with torch.no_grad():
         logits = model(input_ids=torch.tensor([ids])).logits[0].double()
     log_probs = torch.log_softmax(logits, -1)
@@ -54,8 +60,8 @@ def test_it_is_a_language_model(lm):
 def test_what_the_architectures_stand_for():
     split = {name: make_lm(name).network.is_split for name in ("llama", "gpt2", "gemma2")}
     assert split == {"llama": True, "gpt2": True, "gemma2": False}
-    shared = {name: can_share_rows(make_lm(name).network) for name in ("llama", "gpt2", "mistral")}
-    assert shared == {"llama": True, "gpt2": True, "mistral": False}
+    packs = {name: make_lm(name).network.packs for name in ("llama", "gpt2", "mistral", "gemma2")}
+    assert packs == {"llama": True, "gpt2": True, "mistral": False, "gemma2": False}
 
 
 def test_token_statistics_equal_a_naive_pass(lm):
@@ -148,7 +154,7 @@ def test_numbers_that_are_not_finite_are_passed_on():
 
 
 def test_entropies_of_logits_that_are_known(llama):
-    whole = Network(llama.network.model, is_split=False)  # features are logits
+    whole = Network(llama.network.model, is_split=False, packs=False)  # features are logits
     logits = torch.zeros(4, 8)
     logits[1] -= 90.0
     logits[2, 1:] = -torch.inf
@@ -318,7 +324,7 @@ def test_first_tokens_follow_the_softmax(llama):
     (drawn,) = draw(llama, ["The film was"], [3], count=3000, max_new_tokens=1)
     (prompt,) = llama.tokens.prompts(["The film was"], chat=False)
     with torch.no_grad():
-        logits = llama.network.model(torch.tensor([prompt])).logits[0, -1].double()
+        logits = plain_model(llama)(torch.tensor([prompt])).logits[0, -1]
     expected = torch.softmax(logits, -1).numpy()
     by_log_prob = {round(float(np.log(p)), 4): p for p in expected}
     counts = dict.fromkeys(by_log_prob, 0)

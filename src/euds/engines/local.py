@@ -1,12 +1,15 @@
-"""The engine of one machine: one process that loads the model once and takes shards in turn."""
+"""The engine of one machine: one process that loads the model once; its threads take shards."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from itertools import islice
 
 import polars as pl
 
+from euds.models.threads import cores_shared_out
 from euds.pool import Texts
 from euds.scorers.base import Measurement
 
@@ -15,10 +18,34 @@ __all__ = ["LocalEngine"]
 
 @dataclass(frozen=True)
 class LocalEngine:
-    """Measures in this process; the model's own threads use all cores."""
+    """Measures in this process.
+
+    Parameters
+    ----------
+    workers : int, optional
+        Threads that measure shards side by side; by default as many as are of use.
+    """
+
+    workers: int | None = None
 
     def run(self, measurement: Measurement, shards: Iterable[Texts]) -> Iterator[pl.DataFrame]:
-        """Yield one frame a shard, in order."""
+        """Yield one frame a shard, as they are done."""
         instrument = measurement.load()
-        for shard in shards:
-            yield instrument(shard)
+        left = iter(shards)
+        with cores_shared_out(self.workers) as workers:
+            if workers == 1:
+                yield from map(instrument, left)
+                return
+            with ThreadPoolExecutor(workers, thread_name_prefix="euds") as threads:
+                # One more than are worked on, so that no thread waits while a frame is stored.
+                waiting = {threads.submit(instrument, one) for one in islice(left, workers + 1)}
+                try:
+                    while waiting:
+                        done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                        waiting |= {
+                            threads.submit(instrument, one) for one in islice(left, len(done))
+                        }
+                        yield from map(Future.result, done)
+                finally:
+                    for one in waiting:
+                        one.cancel()

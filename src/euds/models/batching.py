@@ -1,10 +1,11 @@
-"""Batches of sequences of one length.
+"""Sequences that go through a network together.
 
 In bfloat16 a padded position moves the logits of its neighbours by several tenths, so sequences are
-never padded: what goes through a model together has the same length. Such batches give the same
-bits at every size, with one exception. A matrix product of very few rows takes another path through
-the arithmetic library, with other rounding, so batches below a few positions are filled up with
-copies of their own rows (see `rows_needed`).
+never padded: those that go together have the same length, or stand end to end in one row (see
+`euds.models.attention`). Such batches give the same bits at every size, with one exception. A
+matrix product of very few rows takes another path through the arithmetic library, with other
+rounding, so batches below a few positions are filled up with copies of their own rows (see
+`rows_needed`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FEWEST_POSITIONS", "equal_length_batches", "filled", "rows_needed"]
+__all__ = ["FEWEST_POSITIONS", "batches_of", "equal_length_batches", "filled", "rows_needed"]
 
 FEWEST_POSITIONS = 16
 """Products of at least this many rows round alike: measured for float32 and bfloat16 on x86."""
@@ -53,6 +54,46 @@ def equal_length_batches(
         rows = max(1, min(batch_tokens // max(1, int(length)), most_rows or len(members)))
         for start in range(0, len(members), rows):
             yield members[start : start + rows]
+
+
+def batches_of(
+    lengths: Sequence[int], *, batch_tokens: int, mixed: bool
+) -> Iterator[NDArray[np.intp]]:
+    """Yield the indices of sequences that go together, shortest first.
+
+    Parameters
+    ----------
+    lengths : sequence of int
+        The length of each sequence.
+    batch_tokens : int
+        The largest sum of lengths in a batch; one sequence may be longer.
+    mixed : bool
+        Whether sequences of different lengths may go together.
+
+    Yields
+    ------
+    ndarray of intp, shape (rows,)
+
+    Examples
+    --------
+    >>> [batch.tolist() for batch in batches_of([3, 1, 2, 9], batch_tokens=6, mixed=True)]
+    [[1, 2, 0], [3]]
+    """
+    if not mixed:
+        yield from equal_length_batches(lengths, batch_tokens=batch_tokens)
+        return
+    exact = np.asarray(lengths, dtype=np.int64)
+    order = np.argsort(exact, kind="stable")
+    batch: list[np.intp] = []
+    tokens = 0
+    for index in order:
+        if batch and tokens + exact[index] > batch_tokens:
+            yield np.array(batch)
+            batch, tokens = [], 0
+        batch.append(index)
+        tokens += int(exact[index])
+    if batch:
+        yield np.array(batch)
 
 
 def rows_needed(positions_per_row: int) -> int:

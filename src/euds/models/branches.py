@@ -1,166 +1,141 @@
-"""Prompts that were read, and several continuations of each that share its key/value cache.
+"""Prompts that were read, and several continuations of each.
 
-Repeating the cache for each continuation would make every step copy the prompt's keys and values as
-many times over. `Tree` keeps one row a prompt instead: the continuations' tokens stand side by side
-in it, each with the position it has in its own text, and a mask lets each see the prompt and its
-own past only. That is the same arithmetic, without the copies.
-
-`Copies` does repeat the cache. It is for models to which a mask cannot say all this: sliding
-windows, attention biased by distance in the row, recurrent layers.
+`Tree` reads each prompt once and lets its continuations share what was read (see
+`euds.models.attention.Branches`). `Copies` is for models that cannot do so: it repeats the prompt's
+key/value cache for each continuation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
-from euds.models.batching import equal_length_batches, filled, rows_needed
+from euds.models.attention import Branches, Texts
+from euds.models.batching import batches_of, filled, rows_needed
 from euds.models.network import Network
 
-__all__ = [
-    "PROMPT_COLUMNS",
-    "Branches",
-    "Copies",
-    "ReadPrompts",
-    "Tree",
-    "can_share_rows",
-    "read_prompts",
-]
-
-PROMPT_COLUMNS = 32
-"""Caches of prompts are filled up to a multiple of this many columns, so that prompts of different
-lengths can go on together. What is filled in is masked, and how much of it depends on the prompt's
-own length alone: its numbers do not depend on its company."""
+__all__ = ["Continuations", "Copies", "Tree", "last_features"]
 
 
-@dataclass(frozen=True)
-class ReadPrompts:
-    """Prompts that went through a network.
+class Continuations(Protocol):
+    """Continuations of a batch of prompts that grow by one token at a time.
 
-    Parameters
+    Attributes
     ----------
-    features : Tensor, shape (rows, width)
-        Of each prompt's last position.
-    lengths : Tensor of int64, shape (rows,)
-        Tokens of each prompt.
-    cache : transformers.Cache or None
-        Keys and values of all prompts.
-    columns : int
-        Positions in the cache; in a row those from its prompt's length on mean nothing.
+    last : Tensor, shape (rows, width)
+        Features of each prompt's last position.
     """
 
-    features: Tensor
-    lengths: Tensor
-    cache: Any
-    columns: int
+    last: Tensor
 
-
-def read_prompts(
-    network: Network,
-    prompts: Sequence[Sequence[int]],
-    *,
-    batch_tokens: int,
-    with_cache: bool,
-) -> ReadPrompts:
-    """Read prompts in batches of equal length, and keep what a continuation needs.
-
-    Parameters
-    ----------
-    network : Network
-        The model.
-    prompts : sequence of sequence of int
-        The tokens of each. With a cache, their lengths must be alike once rounded up to a multiple
-        of `PROMPT_COLUMNS`.
-    batch_tokens : int
-        Tokens that go through the network together.
-    with_cache : bool
-        Whether keys and values are wanted.
-    """
-    lengths = [len(prompt) for prompt in prompts]
-    order, features, caches = [], [], []
-    for batch in equal_length_batches(lengths, batch_tokens=batch_tokens):
-        members = filled(batch, rows_needed(lengths[batch[0]]))
-        ids = torch.tensor([prompts[index] for index in members])
-        states, cache = network.features(ids, use_cache=with_cache)
-        order.append(batch)
-        features.append(states[: len(batch), -1])
-        if with_cache:
-            cache.reorder_cache(torch.arange(len(batch), device=network.device))
-            caches.append(cache)
-    place = torch.from_numpy(np.argsort(np.concatenate(order))).to(network.device)
-    columns = max(lengths)
-    cache = None
-    if with_cache:
-        cache, columns = _joined(caches)
-        cache.reorder_cache(place)
-    return ReadPrompts(torch.cat(features)[place], torch.tensor(lengths), cache, columns)
-
-
-def _joined(caches: Sequence[Any]) -> tuple[Any, int]:
-    """Return one cache with the rows of several, and its number of columns."""
-    from transformers import DynamicCache
-
-    longest = max(cache.get_seq_length() for cache in caches)
-    columns = -(-longest // PROMPT_COLUMNS) * PROMPT_COLUMNS
-    joined = DynamicCache()
-    for index in range(len(caches[0].layers)):
-        layers = [cache.layers[index] for cache in caches]
-        keys = _stacked([layer.keys for layer in layers], columns)
-        values = _stacked([layer.values for layer in layers], columns)
-        joined.update(keys, values, index)
-    return joined, columns
-
-
-def _stacked(states: Sequence[Tensor], columns: int) -> Tensor:
-    """Stack keys or values of shape ``(rows, heads, positions, width)``, filled up with zeros."""
-    return torch.cat([pad(some, (0, 0, 0, columns - some.shape[-2])) for some in states])
-
-
-class Branches(Protocol):
-    """Continuations of a batch of prompts that grow by one token at a time."""
-
-    def step(self, tokens: Tensor) -> Tensor:
-        """Append one token to each continuation and return its features.
+    def step(self, tokens: Tensor, present: Tensor) -> Tensor:
+        """Append one token to some of the continuations and return its features.
 
         Parameters
         ----------
-        tokens : Tensor of int64, shape (rows, branches)
+        tokens : Tensor of int64, shape (rows, count)
+        present : Tensor of bool, shape (rows, count)
+            The continuations that go on. One that was absent stays so.
 
         Returns
         -------
-        Tensor, shape (rows, branches, width)
+        Tensor, shape (present, width)
+            Row by row.
         """
 
     def keep(self, rows: Tensor) -> None:
         """Forget all prompts but those at ``rows``."""
 
 
-class Tree:
-    """Continuations of a prompt side by side in the prompt's own row.
+def last_features(
+    network: Network, prompts: Sequence[Sequence[int]], *, batch_tokens: int
+) -> Tensor:
+    """Return the features of each prompt's last position, shape ``(prompts, width)``.
 
     Parameters
     ----------
     network : Network
-        One that `can_share_rows`.
-    prompts : ReadPrompts
-        With their cache, which grows.
+        The model.
+    prompts : sequence of sequence of int
+        The tokens of each.
+    batch_tokens : int
+        Tokens that go through the network together.
+    """
+    order, found = [], []
+    for batch, members in _batches(network, prompts, batch_tokens=batch_tokens):
+        features = network.read([prompts[index] for index in members])
+        order.append(batch)
+        found.append(features[_ends(prompts, members)][: len(batch)])
+    return torch.cat(found)[_places(order, network)]
+
+
+def _batches(
+    network: Network, prompts: Sequence[Sequence[int]], *, batch_tokens: int
+) -> Iterable[tuple[np.ndarray, np.ndarray]]:
+    """Yield the prompts that go together, as they are and with copies enough to round alike."""
+    lengths = [len(prompt) for prompt in prompts]
+    for batch in batches_of(lengths, batch_tokens=batch_tokens, mixed=network.packs):
+        yield batch, filled(batch, rows_needed(lengths[batch[0]]))
+
+
+def _ends(prompts: Sequence[Sequence[int]], members: Iterable[int]) -> Tensor:
+    lengths = torch.tensor([len(prompts[index]) for index in members])
+    return lengths.cumsum(0) - 1
+
+
+def _places(order: Sequence[np.ndarray], network: Network) -> Tensor:
+    return torch.from_numpy(np.argsort(np.concatenate(order))).to(network.device)
+
+
+class Tree:
+    """Continuations of prompts that share what was read of the prompt.
+
+    Parameters
+    ----------
+    network : Network
+        One that `packs`.
+    prompts : sequence of sequence of int
+        Their lengths must be alike once rounded up to a multiple of `COLUMNS`.
+    batch_tokens : int
+        Tokens of prompts that go through the network together.
+    room : int
+        The most tokens that the continuations of a prompt will have together.
     """
 
-    def __init__(self, network: Network, prompts: ReadPrompts) -> None:
+    def __init__(
+        self,
+        network: Network,
+        prompts: Sequence[Sequence[int]],
+        *,
+        batch_tokens: int,
+        room: int,
+    ) -> None:
+        order, last, kept = [], [], []
+        for batch, members in _batches(network, prompts, batch_tokens=batch_tokens):
+            sequences = [prompts[index] for index in members]
+            layout = Texts([len(one) for one in sequences], device=network.device, keep=True)
+            features = network.read_packed(sequences, layout)
+            order.append(batch)
+            last.append(features[_ends(prompts, members)][: len(batch)])
+            kept.append([_of_rows(one, len(batch), len(members)) for one in layout.kept])
+        places = _places(order, network)
+        self.last = torch.cat(last)[places]
         self._network = network
-        self._cache = prompts.cache
-        self._lengths = prompts.lengths
-        self._is_prompt = torch.arange(prompts.columns)[None, :] < prompts.lengths[:, None]
-        self._branches = torch.empty(0, dtype=torch.int64)
-        self._depths = torch.empty(0, dtype=torch.int64)
+        self._lengths = torch.tensor([len(prompt) for prompt in prompts])
+        self._layout = Branches(
+            [_joined(layer, places) for layer in zip(*kept, strict=True)],
+            lengths=self._lengths,
+            room=room,
+        )
+        self._steps = 0
 
-    def extend(self, tokens: Tensor, *, branches: Tensor, depths: Tensor) -> Tensor:
+    def extend(
+        self, tokens: Tensor, *, branches: Tensor, depths: Tensor, present: Tensor
+    ) -> Tensor:
         """Append tokens to some branches and return their features.
 
         Parameters
@@ -170,44 +145,46 @@ class Tree:
             The branch that each token belongs to.
         depths : Tensor of int64, shape (nodes,)
             Its place in the branch, from 0.
+        present : Tensor of bool, shape (rows, nodes)
+            Which of the tokens to append.
 
         Returns
         -------
-        Tensor, shape (rows, nodes, width)
+        Tensor, shape (present, width)
+            Row by row.
         """
-        rows, nodes = tokens.shape
-        self._branches = torch.cat([self._branches, branches])
-        self._depths = torch.cat([self._depths, depths])
-        same_branch = branches[:, None] == self._branches[None, :]
-        not_later = self._depths[None, :] <= depths[:, None]
-        seen = torch.cat(
-            [
-                self._is_prompt[:, None, :].expand(-1, nodes, -1),
-                (same_branch & not_later).expand(rows, -1, -1),
-            ],
-            dim=-1,
-        )
-        device, dtype = self._network.device, self._network.model.dtype
-        mask = torch.zeros(seen.shape, dtype=dtype).masked_fill_(~seen, torch.finfo(dtype).min)
-        features, self._cache = self._network.features(
-            tokens,
-            use_cache=True,
-            past_key_values=self._cache,
-            attention_mask=mask[:, None].to(device),
-            position_ids=(self._lengths[:, None] + depths[None, :]).to(device),
-        )
-        return features
+        self._layout.extend(branches, depths, present, like=self.last)
+        places = self._lengths[:, None] + depths[None, :]
+        return self._network.packed(tokens[present], places[present], self._layout)
 
-    def step(self, tokens: Tensor) -> Tensor:
-        """Append one token to each branch; see `Branches.step`."""
+    def step(self, tokens: Tensor, present: Tensor) -> Tensor:
+        """Append one token to some of the continuations; see `Continuations.step`."""
         count = tokens.shape[1]
-        depth = len(self._branches) // count
-        return self.extend(tokens, branches=torch.arange(count), depths=torch.full((count,), depth))
+        depths = torch.full((count,), self._steps)
+        self._steps += 1
+        return self.extend(tokens, branches=torch.arange(count), depths=depths, present=present)
 
     def keep(self, rows: Tensor) -> None:
         """Forget all prompts but those at ``rows``."""
-        self._cache.reorder_cache(rows.to(self._network.device))
-        self._lengths, self._is_prompt = self._lengths[rows], self._is_prompt[rows]
+        self._layout.keep(rows)
+        self._lengths = self._lengths[rows]
+
+
+States = tuple[Tensor, Tensor]
+
+
+def _of_rows(states: States, rows: int, read: int) -> States:
+    """Return keys and values of the first rows of those read."""
+    first = len(states[0]) // read * rows
+    return states[0][:first], states[1][:first]
+
+
+def _joined(batches: Sequence[States], places: Tensor) -> States:
+    """Return keys and values of all batches, in the order of the prompts."""
+    keys, values = (torch.cat(column) for column in zip(*batches, strict=True))
+    heads = len(keys) // len(places)
+    order = (places[:, None] * heads + torch.arange(heads, device=places.device)).flatten()
+    return keys[order], values[order]
 
 
 class Copies:
@@ -217,58 +194,29 @@ class Copies:
     ----------
     network : Network
         Any causal model.
-    cache : transformers.Cache
-        Of prompts that have one length.
-    rows : int
-        Number of prompts.
+    prompts : sequence of sequence of int
+        Of one length.
     count : int
         Continuations of each.
     """
 
-    def __init__(self, network: Network, cache: Any, *, rows: int, count: int) -> None:
+    def __init__(self, network: Network, prompts: Sequence[Sequence[int]], *, count: int) -> None:
+        features, self._cache = network.features(torch.tensor(prompts), use_cache=True)
+        self.last = features[:, -1]
         self._network = network
-        self._cache = cache
         self._count = count
-        cache.reorder_cache(torch.arange(rows, device=network.device).repeat_interleave(count))
+        rows = torch.arange(len(prompts), device=network.device)
+        self._cache.reorder_cache(rows.repeat_interleave(count))
 
-    def step(self, tokens: Tensor) -> Tensor:
-        """Append one token to each continuation; see `Branches.step`."""
+    def step(self, tokens: Tensor, present: Tensor) -> Tensor:
+        """Append one token to all continuations; see `Continuations.step`."""
         features, self._cache = self._network.features(
             tokens.reshape(-1, 1), use_cache=True, past_key_values=self._cache
         )
-        return features.reshape(*tokens.shape, -1)
+        return features[:, 0][present.flatten().to(features.device)]
 
     def keep(self, rows: Tensor) -> None:
         """Forget all prompts but those at ``rows``."""
         offsets = torch.arange(self._count)
-        members = (rows.cpu()[:, None] * self._count + offsets).flatten()
+        members = (rows[:, None] * self._count + offsets).flatten()
         self._cache.reorder_cache(members.to(self._network.device))
-
-
-_DRAWS, _STEPS, _PROMPT = 8, 3, 16
-_AGREEMENT = {torch.float32: 1e-3, torch.bfloat16: 0.08}
-
-
-def can_share_rows(network: Network) -> bool:
-    """Return whether a `Tree` gives what the model gives for each continuation on its own.
-
-    A model whose layers do not all attend to everything is told by its configuration; the rest by
-    trying it on a few tokens.
-    """
-    settings = network.model.config.get_text_config()
-    kinds = set(getattr(settings, "layer_types", None) or ["full_attention"])
-    if kinds != {"full_attention"} or getattr(settings, "sliding_window", None) is not None:
-        return False
-    ids = torch.arange(_PROMPT + _DRAWS * _STEPS) * 7919 % settings.vocab_size
-    prompt, draws = ids[None, :_PROMPT], ids[_PROMPT:].reshape(_DRAWS, _STEPS)
-    try:
-        with torch.inference_mode():
-            read = read_prompts(network, prompt.tolist(), batch_tokens=_PROMPT, with_cache=True)
-            tree = Tree(network, read)
-            for column in draws.T:
-                shared = tree.step(column[None, :])[0]
-            alone, _ = network.features(torch.cat([prompt.expand(_DRAWS, -1), draws], dim=1))
-    except (AttributeError, IndexError, NotImplementedError, RuntimeError, TypeError, ValueError):
-        return False  # the model does not take masks, positions or caches in this form
-    difference = (shared - alone[:, -1]).abs().max()
-    return bool(difference <= _AGREEMENT[network.model.dtype] * alone[:, -1].abs().max())

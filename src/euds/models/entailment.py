@@ -15,6 +15,7 @@ from euds.errors import ModelError
 from euds.models.batching import equal_length_batches, filled, rows_needed
 from euds.models.extras import quiet_transformers, readable_load_errors
 from euds.models.network import best_device
+from euds.models.threads import TOKENIZING
 
 __all__ = ["TransformersEntailment"]
 
@@ -121,8 +122,8 @@ class TransformersEntailment:
     ) -> dict[str, list[list[int]]]:
         if not premises:
             return {}
-        return dict(
-            self.tokenizer(
+        with TOKENIZING:
+            encoded = self.tokenizer(
                 list(premises),
                 list(hypotheses),
                 truncation=True,
@@ -130,7 +131,7 @@ class TransformersEntailment:
                 split_special_tokens=True,
                 return_attention_mask=False,
             )
-        )
+        return dict(encoded)
 
 
 def _entailment_class(labels: dict[int, str], *, where: str) -> int:

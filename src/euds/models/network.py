@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, cycle
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from euds.models.attention import NAME, Layout, Texts, register
 from euds.models.batching import FEWEST_POSITIONS
 from euds.models.extras import quiet_transformers, readable_load_errors
 from euds.models.precision import Precision
 
 __all__ = ["Network", "attention_on", "best_device"]
 
-# The LM head runs in chunks: large enough for the matrix product, small enough for the cache.
-_CHUNK_POSITIONS = {"cpu": 128, "cuda": 1024}
-# Eager attention is the faster one for short sequences on CPUs, and rounds alike at every batch
-# size. On GPUs the fused one is faster.
+# The LM head runs in blocks of the vocabulary: a block's weights and logits stay in the cache, and
+# each block is reduced to a few numbers a position at once.
+_BLOCK = {"cpu": 1024, "cuda": 16_384}
+# Models without a head of their own give whole logits, and few positions at a time fill the cache.
+_WHOLE_POSITIONS = {"cpu": 64, "cuda": 1024}
+# What texts are read with where a model cannot go through `euds.models.attention`. Eager attention
+# is the faster one for short sequences on CPUs, and rounds alike at every batch size.
 _ATTENTION = {"cpu": "eager", "cuda": "sdpa"}
 _LOWEST_LOGIT = -1e30  # in the place of -inf, which 0 cannot be multiplied with
 
@@ -49,11 +53,14 @@ class Network:
     is_split : bool
         Whether the head alone turns the body's output into the model's logits. Models that scale
         or cap their logits are run whole; their features are the logits.
+    packs : bool
+        Whether sequences of many lengths can go through end to end (see `euds.models.attention`).
+        If not, those that go together must have one length.
     """
 
     model: Any
     is_split: bool
-    _scratch: threading.local = field(default_factory=threading.local, repr=False, compare=False)
+    packs: bool
 
     @classmethod
     def load(cls, folder: Path, *, precision: Precision) -> Network:
@@ -82,7 +89,8 @@ class Network:
     def of_model(cls, model: Any) -> Network:
         """Return the network of a model that is loaded already."""
         model.eval()
-        return cls(model, is_split=_head_is_all_there_is(model))
+        plain = cls(model, is_split=_head_is_all_there_is(model), packs=False)
+        return replace(plain, packs=_can_pack(plain))
 
     @property
     def device(self) -> torch.device:
@@ -95,6 +103,47 @@ class Network:
         """The longest sequence that the model takes, or None if it has no limit."""
         limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         return None if limit is None else int(limit)
+
+    def read(self, sequences: Sequence[Sequence[int]]) -> Tensor:
+        """Return the features of the positions of sequences, one after the other.
+
+        Parameters
+        ----------
+        sequences : sequence of sequence of int
+            None is empty; all of one length unless the network `packs`.
+
+        Returns
+        -------
+        Tensor, shape (positions, width)
+        """
+        if self.packs:
+            layout = Texts([len(ids) for ids in sequences], device=self.device)
+            return self.read_packed(sequences, layout)
+        return self.features(torch.tensor(sequences))[0].flatten(0, 1)
+
+    def read_packed(self, sequences: Sequence[Sequence[int]], layout: Layout) -> Tensor:
+        """Return the features of sequences that go through end to end; see `read`."""
+        ids = torch.tensor(list(chain.from_iterable(sequences)))
+        places = torch.cat([torch.arange(len(one)) for one in sequences])
+        return self.packed(ids, places, layout)
+
+    def packed(self, ids: Tensor, places: Tensor, layout: Layout) -> Tensor:
+        """Return the features of positions that stand in one row.
+
+        Parameters
+        ----------
+        ids : Tensor of int64, shape (positions,)
+        places : Tensor of int64, shape (positions,)
+            Where each position is in its own sequence.
+        layout : Layout
+            Which positions see which.
+
+        Returns
+        -------
+        Tensor, shape (positions, width)
+        """
+        places = places[None].to(self.device)
+        return self.features(ids[None], position_ids=places, layout=layout)[0][0]
 
     def features(self, ids: Tensor, **options: Any) -> tuple[Tensor, Any]:
         """Return the features of each position, and the key/value cache if it was asked for.
@@ -117,61 +166,53 @@ class Network:
         features = output.last_hidden_state if self.is_split else output.logits
         return features, getattr(output, "past_key_values", None)
 
-    def logits(self, features: Tensor) -> Iterator[Tensor]:
-        """Yield the float32 logits of consecutive positions, chunk by chunk.
+    def logit_blocks(self, features: Tensor) -> Iterator[Tensor]:
+        """Yield the logits of all positions, one block of the vocabulary after the other.
 
         Parameters
         ----------
         features : Tensor, shape (positions, width)
-            From `features`.
 
         Yields
         ------
-        Tensor of float32, shape (chunk, vocabulary)
-            It may be overwritten, and is by the next chunk.
+        Tensor, shape (positions, block)
+            In the network's own precision.
         """
+        head = self._head
+        if head is None:
+            yield features if not self.is_split else self._whole_head(features)
+            return
+        enough = _with_copies(features)
+        block = _BLOCK[self.device.type]
+        biases = [None] if head.bias is None else head.bias.split(block)
+        for weight, bias in zip(head.weight.split(block), cycle(biases), strict=False):
+            yield torch.nn.functional.linear(enough, weight, bias)[: len(features)]
+
+    @property
+    def _head(self) -> Any:
+        """The LM head, if it is a plain matrix and so can be taken apart; else None."""
         head = self.model.get_output_embeddings() if self.is_split else None
-        for chunk in torch.split(features, _CHUNK_POSITIONS[self.device.type]):
-            logits = chunk if head is None else head(_with_copies(chunk))[: len(chunk)]
-            yield self.scratch("logits", logits).copy_(logits)
+        return head if type(head) is torch.nn.Linear else None
 
-    def scratch(self, name: str, like: Tensor, *, dtype: torch.dtype = torch.float32) -> Tensor:
-        """Return an uninitialised tensor of a shape, the same memory for each call with a name.
+    def _whole_head(self, features: Tensor) -> Tensor:
+        logits: Tensor = self.model.get_output_embeddings()(_with_copies(features))
+        return logits[: len(features)]
 
-        Asking the system for megabytes anew for each chunk costs as much as the arithmetic on them.
-        Each thread has its own.
-        """
-        rows, width = like.shape
-        kept = getattr(self._scratch, name, None)
-        if kept is None or kept.shape[1] != width or len(kept) < rows:
-            rows_kept = max(rows, _CHUNK_POSITIONS[self.device.type])
-            kept = torch.empty(rows_kept, width, dtype=dtype, device=like.device)
-            setattr(self._scratch, name, kept)
-        return kept[:rows]
-
-    def softmax(self, logits: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the probabilities of logits, and the logarithm of what they were divided by.
-
-        Parameters
-        ----------
-        logits : Tensor of float32, shape (positions, vocabulary)
-
-        Returns
-        -------
-        probabilities : Tensor of float32, shape (positions, vocabulary)
-            They may be overwritten, and are by the next call.
-        lse : Tensor of float32, shape (positions,)
-            ``ln Σ e^z``, from the likeliest token's logit and probability: no second sum over the
-            vocabulary is needed.
-        """
-        probabilities = torch.softmax(logits, -1, out=self.scratch("probabilities", logits))
-        return probabilities, logits.amax(-1) - probabilities.amax(-1).log()
+    def portions(self, features: Tensor) -> Iterator[slice]:
+        """Yield the positions whose logits should be made together."""
+        if self._head is not None:
+            yield slice(0, len(features))
+            return
+        size = _WHOLE_POSITIONS[self.device.type]
+        for start in range(0, len(features), size):
+            yield slice(start, start + size)
 
     def token_statistics(self, features: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Return the entropy of each prediction, and how surprising what came was, in nats.
 
         With ``lse = ln Σ e^z`` the entropy of the softmax ``p`` of logits ``z`` is ``lse - Σ p z``,
-        and the negative log-likelihood of token ``w`` is ``lse - z_w``.
+        and the negative log-likelihood of token ``w`` is ``lse - z_w``. Both sums are made block by
+        block: a block's own softmax counts by the block's share of the whole.
 
         Parameters
         ----------
@@ -185,20 +226,16 @@ class Network:
         entropies, nlls : Tensor of float32, shape (positions,)
         """
         entropies, nlls = [torch.empty(0)], [torch.empty(0)]
-        start = 0
-        for logits in self.logits(features):
-            wanted = targets[start : start + len(logits)].to(logits.device)
-            start += len(logits)
-            probabilities, lse = self.softmax(logits)
-            nlls.append((lse - logits.gather(-1, wanted[:, None])[:, 0]).cpu())
-            # Rounded probabilities of a large vocabulary sum to 1 only within 1e-5, and logits may
-            # be far from 0: dividing by their sum keeps that error out of the mean.
-            total = probabilities.sum(-1)
-            expected = probabilities.mul_(logits).sum(-1)
-            if not expected.isfinite().all():  # a masked logit is -inf, and its probability 0
-                torch.softmax(logits, -1, out=probabilities)
-                expected = probabilities.mul_(logits.clamp_(min=_LOWEST_LOGIT)).sum(-1)
-            entropies.append((lse - expected / total).cpu())
+        for part in self.portions(features):
+            blocks = [_lse_and_mean(block) for block in self.logit_blocks(features[part])]
+            # Sums over the last axis round alike however many positions there are.
+            of_blocks, means = (torch.stack(column, -1) for column in zip(*blocks, strict=True))
+            lse = of_blocks.logsumexp(-1)
+            # A block of masked logits has no share, and its mean may be anything.
+            expected = ((of_blocks - lse[:, None]).exp() * means).sum(-1)
+            wanted = targets[part, None].to(lse.device)
+            entropies.append((lse - expected).cpu())
+            nlls.append((lse - self._chosen_logits(features[part], wanted)[:, 0]).cpu())
         return torch.cat(entropies), torch.cat(nlls)
 
     def log_probs(self, features: Tensor, targets: Tensor) -> Tensor:
@@ -216,33 +253,53 @@ class Network:
         Tensor of float64, shape (positions, choices)
             Computed in float32, returned as float64 to be summed.
         """
-        targets = targets.to(self.device)
-        chosen = self._chosen_logits(features, targets)
-        found = []
-        start = 0
-        for logits in self.logits(features):
-            here = slice(start, start + len(logits))
-            start += len(logits)
-            of_chosen = logits.gather(-1, targets[here]) if chosen is None else chosen[here]
-            found.append(of_chosen - logits.logsumexp(-1, keepdim=True))
+        found = [torch.empty(0, targets.shape[1], device=self.device)]
+        for part in self.portions(features):
+            of_blocks = [block.float().logsumexp(-1) for block in self.logit_blocks(features[part])]
+            lse = torch.stack(of_blocks, -1).logsumexp(-1)
+            wanted = targets[part].to(self.device)
+            found.append(self._chosen_logits(features[part], wanted) - lse[:, None])
         return torch.cat(found).double()
 
-    def _chosen_logits(self, features: Tensor, targets: Tensor) -> Tensor | None:
-        """Return the logits of chosen tokens in float32; None where the head is no plain matrix.
+    def _chosen_logits(self, features: Tensor, targets: Tensor) -> Tensor:
+        """Return the logits of chosen tokens in float32, shape of ``targets``.
 
         A logit in bfloat16 takes one of few values, so that texts would tie by the hundreds. A few
         dot products in float32 cost nothing. The normaliser, a sum over the whole vocabulary, may
-        stay in bfloat16: its rounding averages out, and is the same for all options.
+        stay in bfloat16: its rounding averages out, and is the same for all options. Where the head
+        is no plain matrix the logits are taken as they are.
         """
-        head = self.model.get_output_embeddings() if self.is_split else None
-        if not isinstance(head, torch.nn.Linear):
-            return None
-        logits = (head.weight[targets].float() * features[:, None, :].float()).sum(-1)
+        head = self._head
+        if head is None:
+            (logits,) = self.logit_blocks(features)
+            return logits.gather(-1, targets).float()
+        # One column after the other: their weights together may be large.
+        logits = torch.stack(
+            [
+                (head.weight[column].float() * features.float()).sum(-1)
+                for column in targets.unbind(1)
+            ],
+            dim=1,
+        )
         return logits if head.bias is None else logits + head.bias[targets].float()
 
 
+def _lse_and_mean(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Return ``ln Σ e^z`` of a block of logits, and the mean logit under its softmax."""
+    logits = logits.float()
+    probabilities = torch.softmax(logits, -1)
+    # From the likeliest token's logit and probability: no second sum is needed.
+    lse = logits.amax(-1) - probabilities.amax(-1).log()
+    mean = (probabilities * logits).sum(-1)
+    if mean.isnan().any():  # a masked logit is -inf, and its probability 0
+        probabilities = torch.softmax(logits.clamp(min=_LOWEST_LOGIT), -1)
+        lse = logits.logsumexp(-1)
+        mean = (probabilities * logits.clamp(min=_LOWEST_LOGIT)).sum(-1)
+    return lse, mean
+
+
 def _with_copies(chunk: Tensor) -> Tensor:
-    """Return a chunk with enough rows to round like a full one (see `batching`)."""
+    """Return features with enough rows to round like many (see `batching`)."""
     missing = FEWEST_POSITIONS - len(chunk)
     return chunk if missing <= 0 else torch.cat([chunk, chunk[:1].expand(missing, -1)])
 
@@ -259,3 +316,47 @@ def _head_is_all_there_is(model: Any) -> bool:
         parts = head(model.base_model(input_ids=ids, use_cache=False).last_hidden_state)
     # Both ran the same operations, so any difference means that there is one more.
     return whole.shape == parts.shape and torch.equal(whole, parts)
+
+
+_TRIED_LENGTHS = (11, 40)
+_AGREEMENT = {torch.float32: 1e-3, torch.bfloat16: 0.08}
+
+
+def _can_pack(network: Network) -> bool:
+    """Return whether sequences end to end give what they give alone; make the model ready for it.
+
+    A model whose layers do not all attend to everything is told by its configuration; the rest by
+    trying it on a few tokens.
+    """
+    model = network.model
+    settings = model.config.get_text_config()
+    kinds = set(getattr(settings, "layer_types", None) or ["full_attention"])
+    if kinds != {"full_attention"} or getattr(settings, "sliding_window", None) is not None:
+        return False
+    sequences = [
+        [(place * 7919 + length) % settings.vocab_size for place in range(length)]
+        for length in _TRIED_LENGTHS
+    ]
+    as_loaded = model.config._attn_implementation
+    with torch.inference_mode():
+        apart = torch.cat([network.read([ids]) for ids in sequences])
+        try:
+            register()
+            model.set_attn_implementation(NAME)
+            together = replace(network, packs=True).read(sequences)
+        except (
+            AttributeError,
+            IndexError,
+            NotImplementedError,
+            RuntimeError,
+            TypeError,
+            ValueError,
+        ):
+            # The model does not take positions, or its attention, in this form.
+            model.set_attn_implementation(as_loaded)
+            return False
+    difference = (together - apart).abs().max()
+    if difference > _AGREEMENT[model.dtype] * apart.abs().max():
+        model.set_attn_implementation(as_loaded)
+        return False
+    return True

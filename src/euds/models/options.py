@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from euds.models.branches import Tree, read_prompts
+from euds.models.branches import Tree, last_features
 from euds.models.network import Network
 
 __all__ = ["branched_log_probs", "tail_tokens"]
@@ -33,9 +33,9 @@ def branched_log_probs(
     Parameters
     ----------
     network : Network
-        One that `can_share_rows`, if an option has several tokens.
+        One that `packs`, if an option has several tokens.
     prompts : sequence of sequence of int
-        As for `read_prompts`.
+        The tokens of each; as `Tree` needs them if an option has several tokens.
     options : sequence of sequence of int
         The tokens of each option, at least one.
     batch_tokens : int
@@ -45,21 +45,24 @@ def branched_log_probs(
     -------
     Tensor of float64, shape (prompts, options)
     """
-    has_tails = tail_tokens(options) > 0
-    read = read_prompts(network, prompts, batch_tokens=batch_tokens, with_cache=has_tails)
+    nodes = [
+        (branch, depth, option[depth], option[depth + 1])
+        for branch, option in enumerate(options)
+        for depth in range(len(option) - 1)
+    ]
     rows = len(prompts)
-    firsts = torch.tensor([option[0] for option in options])
-    total = network.log_probs(read.features, firsts.expand(rows, -1))
-    if not has_tails:
-        return total
-    nodes = torch.tensor(
-        [
-            (branch, depth, option[depth], option[depth + 1])
-            for branch, option in enumerate(options)
-            for depth in range(len(option) - 1)
-        ]
+    firsts = torch.tensor([option[0] for option in options]).expand(rows, -1)
+    if not nodes:
+        last = last_features(network, prompts, batch_tokens=batch_tokens)
+        return network.log_probs(last, firsts)
+    tree = Tree(network, prompts, batch_tokens=batch_tokens, room=len(nodes))
+    total = network.log_probs(tree.last, firsts)
+    branches, depths, tokens, following = torch.tensor(nodes).unbind(1)
+    features = tree.extend(
+        tokens.expand(rows, -1),
+        branches=branches,
+        depths=depths,
+        present=torch.ones(rows, len(nodes), dtype=torch.bool),
     )
-    branches, depths, tokens, following = nodes.unbind(1)
-    features = Tree(network, read).extend(tokens.expand(rows, -1), branches=branches, depths=depths)
-    found = network.log_probs(features.flatten(0, 1), following.repeat(rows)[:, None])
+    found = network.log_probs(features, following.repeat(rows)[:, None])
     return total.index_add_(1, branches.to(total.device), found.reshape(rows, -1))

@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from euds.models.batching import rows_needed
-from euds.models.branches import Branches, Copies, Tree, read_prompts
+from euds.models.batching import FEWEST_POSITIONS, rows_needed
+from euds.models.branches import Continuations, Copies, Tree
 from euds.models.network import Network
 
 __all__ = ["Draws", "draw_batch", "texts_before_end"]
@@ -51,7 +51,6 @@ def draw_batch(
     batch_tokens: int,
     is_end: NDArray[np.bool_],
     temperature: float,
-    share_rows: bool,
 ) -> Draws:
     """Draw continuations of prompts.
 
@@ -60,8 +59,8 @@ def draw_batch(
     network : Network
         The model.
     prompts : sequence of sequence of int
-        As for `read_prompts`, and at least ``rows_needed(count)`` of them. They must have one
-        length if rows are not shared.
+        At least ``rows_needed(count)`` of them, as long as `Tree` needs them if the network packs,
+        else of one length.
     uniforms : ndarray of float64, shape (rows, count, steps)
         In [0, 1): what each draw of each prompt is made with.
     batch_tokens : int
@@ -70,8 +69,6 @@ def draw_batch(
         The tokens that end a draw.
     temperature : float
         What logits are divided by before drawing.
-    share_rows : bool
-        Whether the model `can_share_rows`.
     """
     rows, count, steps = uniforms.shape
     tokens = np.zeros((rows, count, steps), dtype=np.int64)
@@ -80,47 +77,68 @@ def draw_batch(
     open_ = np.ones((rows, count), dtype=bool)
     active = np.arange(rows)  # prompts with an open draw, in the order of the branches' rows
 
-    branches: Branches
-    if share_rows:
-        read = read_prompts(network, prompts, batch_tokens=batch_tokens, with_cache=True)
-        branches, last = Tree(network, read), read.features
+    branches: Continuations
+    if network.packs:
+        room = count * (steps - 1)
+        branches = Tree(network, prompts, batch_tokens=batch_tokens, room=room)
     else:
-        features, cache = network.features(torch.tensor(prompts), use_cache=True)
-        branches, last = Copies(network, cache, rows=rows, count=count), features[:, -1]
-    drawn, found = _draw(network, last, uniforms[:, :, 0], temperature)
+        branches = Copies(network, prompts, count=count)
+    drawn, found = _draw(network, branches.last, uniforms[:, :, 0], temperature)
     for step in range(steps):
         still = open_[active]
         tokens[active, :, step] = drawn
         log_probs[active] += np.where(still, found, 0.0)
         lengths[active] += still
         open_[active] &= ~is_end[drawn]
-        if step + 1 == steps or not open_.any():
+        still = open_[active]
+        if step + 1 == steps or not still.any():
             break
-        kept = _rows_to_keep(open_[active], fewest=rows_needed(count))
+        kept = _rows_to_keep(still)
         if len(kept) < len(active):
             branches.keep(torch.from_numpy(kept))
-            active, drawn = active[kept], drawn[kept]
-        features = branches.step(torch.from_numpy(drawn))
-        still = open_[active]
+            active, drawn, still = active[kept], drawn[kept], still[kept]
+        present = _enough(still)
+        features = branches.step(torch.from_numpy(drawn), torch.from_numpy(present))
+        asked = features[torch.from_numpy(still[present]).to(features.device)]
         drawn, found = np.zeros(still.shape, dtype=np.int64), np.zeros(still.shape)
         levels = uniforms[active, :, step + 1][still]
-        asked = features[torch.from_numpy(still).to(features.device)]
         drawn_now, found_now = _draw(network, asked, levels[:, None], temperature)
         drawn[still], found[still] = drawn_now[:, 0], found_now[:, 0]
     return Draws(tokens, log_probs, lengths, ~open_)
 
 
-def _rows_to_keep(still_open: NDArray[np.bool_], *, fewest: int) -> NDArray[np.intp]:
-    """Return the rows to go on with: those with an open draw, and as many as rounding asks for."""
-    unfinished = np.any(still_open, axis=1)
+def _rows_to_keep(still_open: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Return the rows to go on with.
+
+    Rows without an open draw cost little, and forgetting them copies the keys and values of the
+    others: that is worth it once they are half of all.
+    """
+    rows, count = still_open.shape
+    unfinished = still_open.any(axis=1)
+    fewest = rows_needed(count)
+    if max(fewest, 2 * int(unfinished.sum())) > rows:
+        return np.arange(rows)
     order = np.argsort(~unfinished, kind="stable")
     return np.sort(order[: max(fewest, int(unfinished.sum()))])
+
+
+def _enough(still_open: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the draws to go on with: those that are open, and as many as rounding asks for."""
+    missing = FEWEST_POSITIONS - int(still_open.sum())
+    if missing <= 0:
+        return still_open
+    present = still_open.copy()
+    present.ravel()[np.flatnonzero(~still_open)[:missing]] = True
+    return present
 
 
 def _draw(
     network: Network, features: Tensor, uniforms: NDArray[np.float64], temperature: float
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Draw tokens at each position, and return them with their log-probabilities.
+
+    The distribution function is inverted in two steps, so that it need not be written out: which
+    block of the vocabulary, and which token of the block.
 
     Parameters
     ----------
@@ -132,24 +150,66 @@ def _draw(
     tokens : ndarray of int64, shape (positions, draws)
     log_probs : ndarray of float64, shape (positions, draws)
     """
-    wanted = torch.from_numpy(uniforms).to(network.device)
     tokens, log_probs = [], []
-    start = 0
-    for logits in network.logits(features):
-        levels = wanted[start : start + len(logits)]
-        start += len(logits)
-        probabilities, lse = network.softmax(logits)
-        if temperature != 1.0:
-            torch.softmax(logits / temperature, -1, out=probabilities)
-        # Summed in float64: in float32 the steps at the far end of a large vocabulary are lost.
-        mass = network.scratch("mass", logits, dtype=torch.float64)
-        torch.cumsum(probabilities, -1, out=mass, dtype=torch.float64)
-        # Levels are below the total, so the token found is one that added to it.
-        index = torch.searchsorted(mass, levels * mass[:, -1:], right=True)
-        index.clamp_(max=logits.shape[-1] - 1)
-        tokens.append(index)
-        log_probs.append((logits.gather(-1, index) - lse[:, None]).double())
-    return torch.cat(tokens).cpu().numpy(), torch.cat(log_probs).cpu().numpy()
+    for part in network.portions(features):
+        levels = torch.from_numpy(uniforms[part]).to(network.device)
+        found, of_found = _draw_part(network, features[part], levels, temperature)
+        tokens.append(found.cpu().numpy())
+        log_probs.append(of_found.cpu().numpy())
+    return np.concatenate(tokens), np.concatenate(log_probs)
+
+
+def _draw_part(
+    network: Network, features: Tensor, levels: Tensor, temperature: float
+) -> tuple[Tensor, Tensor]:
+    blocks = list(network.logit_blocks(features))
+    of_blocks = torch.stack([block.float().logsumexp(-1) for block in blocks], dim=1)
+    lse = of_blocks.logsumexp(-1)
+    if temperature != 1.0:
+        cooled = [(block.float() / temperature).logsumexp(-1) for block in blocks]
+        of_blocks = torch.stack(cooled, dim=1)
+    # Summed in float64: in float32 the steps at the far end of a large vocabulary are lost.
+    shares = torch.softmax(of_blocks.double(), -1)
+    mass = shares.cumsum(-1)
+    wanted = levels * mass[:, -1:]
+    block = _first_above(mass, wanted)
+    left = wanted - (mass - shares).gather(-1, block)
+    logits = _of_blocks(blocks, block)
+    inside = torch.softmax(logits.double() / temperature, -1) * shares.gather(-1, block)[..., None]
+    place = _first_above(inside.cumsum(-1), left[..., None])
+    log_probs = logits.gather(-1, place)[..., 0].double() - lse[:, None]
+    return block * blocks[0].shape[-1] + place[..., 0], log_probs
+
+
+def _first_above(mass: Tensor, levels: Tensor) -> Tensor:
+    """Return the place of the first cumulative mass above each level, or of the last step.
+
+    Rounding may put a level at the whole mass; the last place that added to it is meant then.
+    """
+    levels = torch.minimum(levels, mass[..., -1:] * (1 - 1e-12))
+    return torch.searchsorted(mass, levels, right=True).clamp_(max=mass.shape[-1] - 1)
+
+
+def _of_blocks(blocks: Sequence[Tensor], block: Tensor) -> Tensor:
+    """Return the float32 logits of a block for each position and draw; -inf past a block's end.
+
+    Parameters
+    ----------
+    blocks : sequence of Tensor, shape (positions, size)
+        The last may be smaller.
+    block : Tensor of int64, shape (positions, draws)
+
+    Returns
+    -------
+    Tensor of float32, shape (positions, draws, size)
+    """
+    size = blocks[0].shape[-1]
+    found = torch.full((*block.shape, size), float("-inf"), device=block.device)
+    for index in sorted(set(block.flatten().tolist())):
+        rows, draws = (block == index).nonzero(as_tuple=True)
+        logits = blocks[index]
+        found[rows, draws, : logits.shape[-1]] = logits[rows].float()
+    return found
 
 
 def texts_before_end(draws: Draws, row: int) -> Sequence[list[int]]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from euds.errors import ModelError, OptionError
+from euds.models.threads import TOKENIZING
 
 __all__ = ["Tokens"]
 
@@ -141,13 +142,14 @@ class Tokens:
     def _ids(self, texts: Sequence[str], *, split_special_tokens: bool) -> list[list[int]]:
         if not texts:
             return []
-        encoded = self.tokenizer(
-            list(texts),
-            add_special_tokens=False,
-            split_special_tokens=split_special_tokens,
-            return_attention_mask=False,
-            verbose=False,  # no remark about texts longer than the model: they are cut later
-        )
+        with TOKENIZING:
+            encoded = self.tokenizer(
+                list(texts),
+                add_special_tokens=False,
+                split_special_tokens=split_special_tokens,
+                return_attention_mask=False,
+                verbose=False,  # no remark about texts longer than the model: they are cut later
+            )
         return [list(ids) for ids in encoded["input_ids"]]
 
     @functools.cached_property
@@ -167,13 +169,14 @@ class Tokens:
         """Return the characters that the first ``tokens`` tokens of a text stand for."""
         if not self.tokenizer.is_fast:
             return self.decode(self.encode([text])[0][:tokens])
-        encoded = self.tokenizer(
-            text,
-            add_special_tokens=False,
-            split_special_tokens=True,
-            return_offsets_mapping=True,
-            verbose=False,
-        )
+        with TOKENIZING:
+            encoded = self.tokenizer(
+                text,
+                add_special_tokens=False,
+                split_special_tokens=True,
+                return_offsets_mapping=True,
+                verbose=False,
+            )
         return text[: encoded["offset_mapping"][tokens - 1][1]]
 
     @functools.cached_property

@@ -18,6 +18,7 @@ from euds.models.batching import equal_length_batches, filled, rows_needed
 from euds.models.extras import quiet_transformers, readable_load_errors
 from euds.models.network import attention_on, best_device
 from euds.models.precision import Precision
+from euds.models.threads import TOKENIZING
 
 __all__ = ["TransformersEncoder"]
 
@@ -102,14 +103,15 @@ class TransformersEncoder:
     def _ids(self, texts: Sequence[str], max_tokens: int) -> list[list[int]]:
         if not texts:
             return []
-        encoded = self.tokenizer(
-            list(texts),
-            truncation=True,
-            max_length=min(max_tokens, self.tokenizer.model_max_length),
-            split_special_tokens=True,  # "[SEP]" in a text is five characters
-            return_attention_mask=False,
-            return_token_type_ids=False,
-        )
+        with TOKENIZING:
+            encoded = self.tokenizer(
+                list(texts),
+                truncation=True,
+                max_length=min(max_tokens, self.tokenizer.model_max_length),
+                split_special_tokens=True,  # "[SEP]" in a text is five characters
+                return_attention_mask=False,
+                return_token_type_ids=False,
+            )
         return [list(ids) for ids in encoded["input_ids"]]
 
 

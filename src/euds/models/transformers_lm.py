@@ -1,17 +1,16 @@
 """The real language model: transformers on a CPU or a GPU.
 
-What makes it fast without changing a number: sequences of equal length go together and nothing is
-padded; only positions that predict a token asked about go through the LM head; a prompt is run
-once, and all its options, or all its draws, branch off its key/value cache.
+What makes it fast without changing a number: sequences go through the network end to end, without
+padding; only positions that predict a token asked about go through the LM head, and the logits of a
+block of the vocabulary are reduced while they are in the cache; a prompt is run once, and all its
+options, or all its draws, branch off its keys and values.
 """
 
 from __future__ import annotations
 
-import functools
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +18,8 @@ import torch
 from numpy.typing import NDArray
 
 from euds.errors import ModelError, OptionError
-from euds.models.batching import equal_length_batches, filled, rows_needed
-from euds.models.branches import PROMPT_COLUMNS, can_share_rows
+from euds.models.attention import COLUMNS
+from euds.models.batching import batches_of, equal_length_batches, filled, rows_needed
 from euds.models.extras import quiet_transformers, readable_load_errors
 from euds.models.language import OptionScores, SampledText, TokenStatistics
 from euds.models.network import Network
@@ -147,7 +146,7 @@ class TransformersLM:
         encoded = self.tokens.prompts(prompts, chat=chat)
         self._check_room(encoded, later=max(map(len, option_ids), default=0))
         distinct = list(dict.fromkeys(encoded))
-        if tail_tokens(option_ids) == 0 or self._can_share_rows:
+        if tail_tokens(option_ids) == 0 or self.network.packs:
             found = self._branched(distinct, option_ids)
         else:
             found = self._apart(distinct, option_ids)
@@ -188,7 +187,7 @@ class TransformersLM:
             [len(ids) for ids in encoded],
             batch_tokens=_PROMPT_BATCHES * self.batch_tokens,
             most_rows=max(1, _DRAWN_PER_STEP[self.network.device.type] // count),
-            round_to=PROMPT_COLUMNS if self._can_share_rows else 1,
+            round_to=COLUMNS if self.network.packs else 1,
         ):
             members = filled(batch, rows_needed(count))
             uniforms = np.stack(
@@ -205,15 +204,10 @@ class TransformersLM:
                     batch_tokens=self.batch_tokens,
                     is_end=is_end,
                     temperature=temperature,
-                    share_rows=self._can_share_rows,
                 )
             for row, index in enumerate(batch):
                 drawn[index] = self._texts(draws, row)
         return drawn
-
-    @functools.cached_property
-    def _can_share_rows(self) -> bool:
-        return can_share_rows(self.network)
 
     @property
     def _max_positions(self) -> int:
@@ -239,21 +233,20 @@ class TransformersLM:
         asked = [index for index, ids in enumerate(sequences) if len(ids) > starts[index]]
         # The last token predicts nothing that is asked for, so it need not be read.
         lengths = [len(sequences[index]) - 1 for index in asked]
-        for batch in equal_length_batches(lengths, batch_tokens=self.batch_tokens):
+        mixed = self.network.packs
+        for batch in batches_of(lengths, batch_tokens=self.batch_tokens, mixed=mixed):
             members = [asked[place] for place in filled(batch, rows_needed(lengths[batch[0]]))]
-            ids = torch.tensor([sequences[index] for index in members])
-            predicts = torch.arange(1, ids.shape[1]) >= torch.tensor(
-                [[starts[index]] for index in members]
-            )
-            predicts[len(batch) :] = False
+            rows = [sequences[index] for index in members]
+            # Copies that only fill up are not asked about.
+            counts = [len(sequences[index]) - starts[index] for index in members[: len(batch)]]
+            places, following = _asked(rows, counts)
             with torch.inference_mode():
-                features, _ = self.network.features(ids[:, :-1])
+                features = self.network.read([ids[:-1] for ids in rows])
                 entropies, nlls = self.network.token_statistics(
-                    features[predicts.to(features.device)], ids[:, 1:][predicts]
+                    features[places.to(features.device)], following
                 )
-            counts = predicts.sum(1).tolist()
-            rows = zip(members, _split(entropies, counts), _split(nlls, counts), strict=True)
-            for index, row_entropies, row_nlls in islice(rows, len(batch)):
+            parts = zip(members, _split(entropies, counts), _split(nlls, counts), strict=False)
+            for index, row_entropies, row_nlls in parts:
                 found[index] = row_entropies, row_nlls
         return found
 
@@ -270,7 +263,7 @@ class TransformersLM:
                 lengths,
                 batch_tokens=_PROMPT_BATCHES * self.batch_tokens,
                 most_rows=max(1, self.batch_tokens // tails),
-                round_to=PROMPT_COLUMNS,
+                round_to=COLUMNS,
             )
         for batch in batches:
             members = filled(batch, rows_needed(tails)) if tails else batch
@@ -313,3 +306,34 @@ class TransformersLM:
 
 def _split(values: torch.Tensor, counts: Sequence[int]) -> list[Floats]:
     return np.split(values.cpu().numpy(), np.cumsum(counts)[:-1])
+
+
+def _asked(
+    rows: Sequence[Sequence[int]], counts: Sequence[int]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return what is asked about sequences that are read end to end, without their last tokens.
+
+    Parameters
+    ----------
+    rows : sequence of sequence of int
+    counts : sequence of int
+        How many tokens at the end of each of the first rows are asked about.
+
+    Returns
+    -------
+    places : Tensor of int64
+        The positions that predict these tokens.
+    following : Tensor of int64
+        The tokens.
+
+    Examples
+    --------
+    >>> [tensor.tolist() for tensor in _asked([(0, 5, 6), (0, 7, 8, 9)], [2, 1])]
+    [[0, 1, 4], [5, 6, 9]]
+    """
+    ends = np.cumsum([len(row) - 1 for row in rows])
+    asked = list(zip(ends, rows, counts, strict=False))
+    return (
+        torch.tensor([place for end, _, count in asked for place in range(end - count, end)]),
+        torch.tensor([token for _, row, count in asked for token in row[len(row) - count :]]),
+    )

@@ -45,7 +45,7 @@ class TokenEntropies:
     """
 
     name: ClassVar[str] = "token-entropies"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     rows_per_shard: ClassVar[int] = 64
 
     model: ModelReference

@@ -76,7 +76,7 @@ class SampledAnswers:
     """
 
     name: ClassVar[str] = "sampled-answers"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     rows_per_shard: ClassVar[int] = 32
 
     model: ModelReference

@@ -67,7 +67,7 @@ class OptionLogProbs:
     """
 
     name: ClassVar[str] = "option-log-probs"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     rows_per_shard: ClassVar[int] = 64
 
     model: ModelReference
