@@ -21,7 +21,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 
 demo: setup  ## the main job, on real data with real models
 	$(EUDS) data bbc-news -o $(DEMO)/bbc-news.jsonl
-	$(EUDS) data tweets --rows 2000 -o $(DEMO)/tweets.jsonl
+	$(EUDS) data tweets --rows 1000 -o $(DEMO)/tweets.jsonl
 	$(EUDS) run $(DEMO)/bbc-news.jsonl --task topic --keep 0.16 --out $(DEMO)/bbc-news
 	$(EUDS) run $(DEMO)/tweets.jsonl --task sentiment --keep 0.16 --out $(DEMO)/tweets
 	$(EUDS) prove $(DEMO)/bbc-news.jsonl --test 0.25 --task topic --keep 0.16 \

@@ -74,7 +74,7 @@ def test_another_parameter_measures_anew(measurer):
 
 
 def test_a_killed_run_goes_on_with_the_same_shards(tmp_path, measurer):
-    texts = some_texts()
+    texts = some_texts(400)
     whole = Lengths()
     Measurer(Store(tmp_path / "other"), LocalEngine(), SilentProgress())(whole, texts)
     killed, resumed = Lengths(die_after=4), Lengths()
@@ -100,6 +100,12 @@ def test_a_killed_run_with_several_workers_loses_no_more_than_the_shards_in_work
     assert rows["n"].to_list() == [len(text) for text in texts.texts]
 
 
+def test_few_texts_are_cut_into_enough_shards_for_several_workers(measurer):
+    asked = Lengths()
+    measurer(asked, some_texts(40))
+    assert [len(keys) for keys in asked.asked] == [8] * 5
+
+
 def test_workers_measure_side_by_side(tmp_path):
     at_once = threading.Barrier(3, timeout=20)
 
@@ -113,7 +119,7 @@ def test_workers_measure_side_by_side(tmp_path):
 
             return measure_together
 
-    texts = some_texts(60)
+    texts = some_texts(90)  # nine shards
     rows = Measurer(Store(tmp_path), LocalEngine(workers=3), SilentProgress())(Meeting(), texts)
     assert rows["n"].to_list() == [len(text) for text in texts.texts]
 

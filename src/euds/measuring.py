@@ -24,6 +24,11 @@ __all__ = ["Measurer", "StageRecord"]
 
 _SECONDS = "_seconds"
 
+# Few texts are cut into smaller shards, so that several workers have something to do. A shard must
+# stay large enough to keep one of them busy.
+_SHARDS_AT_LEAST = 8
+_ROWS_AT_LEAST = 8
+
 
 @dataclass(frozen=True)
 class StageRecord:
@@ -98,7 +103,8 @@ class Measurer:
     ) -> None:
         stage = measurement.name
         self.progress.begin(stage, rows=len(asked), held=len(asked) - len(left))
-        shards = cut_shards(left, measurement.rows_per_shard)
+        rows = max(_ROWS_AT_LEAST, -(-len(left) // _SHARDS_AT_LEAST))
+        shards = cut_shards(left, min(rows, measurement.rows_per_shard))
         tick = time.perf_counter()
         for rows in self.engine.run(measurement, shards):
             now = time.perf_counter()
