@@ -103,8 +103,8 @@ class Measurer:
     ) -> None:
         stage = measurement.name
         self.progress.begin(stage, rows=len(asked), held=len(asked) - len(left))
-        rows = max(_ROWS_AT_LEAST, -(-len(left) // _SHARDS_AT_LEAST))
-        shards = cut_shards(left, min(rows, measurement.rows_per_shard))
+        few = max(_ROWS_AT_LEAST, -(-len(left) // _SHARDS_AT_LEAST))
+        shards = cut_shards(left, min(few, measurement.rows_per_shard))
         tick = time.perf_counter()
         for rows in self.engine.run(measurement, shards):
             now = time.perf_counter()
