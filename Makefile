@@ -7,7 +7,7 @@ EUDS := $(BIN)/euds
 DEMO := demo
 export HF_HUB_OFFLINE = 1
 
-.PHONY: setup demo demo-prove test check bench bench-prove docs format clean
+.PHONY: setup demo demo-prove test check bench bench-prove bench-speed docs format clean
 
 setup: $(VENV)/.ready
 
@@ -20,7 +20,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	touch $@
 
 demo: setup  ## the main job, on real data with real models
-	$(EUDS) data bbc-news -o $(DEMO)/bbc-news.jsonl
+	$(EUDS) data bbc-news --rows 1500 -o $(DEMO)/bbc-news.jsonl
 	$(EUDS) data tweets --rows 1000 -o $(DEMO)/tweets.jsonl
 	$(EUDS) run $(DEMO)/bbc-news.jsonl --task topic --keep 0.16 --out $(DEMO)/bbc-news
 	$(EUDS) run $(DEMO)/tweets.jsonl --task sentiment --keep 0.16 --out $(DEMO)/tweets
@@ -28,7 +28,7 @@ demo: setup  ## the main job, on real data with real models
 		--rules igse,length --trainer probe --seeds 10 --out $(DEMO)/proof
 
 demo-prove: setup  ## the same question with fine-tuning; says how long it will take before it starts
-	$(EUDS) data bbc-news -o $(DEMO)/bbc-news.jsonl
+	$(EUDS) data bbc-news --rows 1500 -o $(DEMO)/bbc-news.jsonl
 	$(EUDS) prove $(DEMO)/bbc-news.jsonl --test 0.25 --task topic --keep 0.16 \
 		--rules igse,length --seeds 3 --train-tokens 64 --out $(DEMO)/proof-fine-tuned
 
@@ -41,17 +41,26 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/python scripts/cli_page.py --check
 	$(BIN)/python benchmarks/proofs_page.py --check
+	$(BIN)/python benchmarks/speed_page.py --check
 
 bench: setup  ## everything that takes longer: slow tests, then each claim of the documents
 	$(BIN)/python -m pytest -m slow
-	$(BIN)/python benchmarks/rows.py
 	$(BIN)/python benchmarks/coverage.py
 	$(BIN)/python benchmarks/near_duplicates.py
+	$(MAKE) bench-speed
 	$(MAKE) bench-prove
 
 bench-prove: setup  ## the protocol on real data and stress pools; resumable, says the hours first
 	$(BIN)/python benchmarks/proofs.py
 	$(BIN)/python benchmarks/proofs_page.py
+
+bench-speed: setup  ## against plain loops, peers and the machine's arithmetic; nothing else may run
+	$(BIN)/python -m pip install --quiet --no-deps --target build/peers lmppl==0.3.2
+	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/speed_training.py
+	$(BIN)/python benchmarks/rows.py
+	$(BIN)/python benchmarks/int8.py
+	$(BIN)/python benchmarks/speed_page.py
 
 docs: setup  ## write docs/cli.md from the commands
 	$(BIN)/python scripts/cli_page.py

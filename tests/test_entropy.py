@@ -303,6 +303,12 @@ def test_lengths_must_fit_the_words(lengths: list[int]) -> None:
         word_entropy([1, 1, 1], lengths)
 
 
+@pytest.mark.parametrize("own", [[0, 1], [1, 3]])
+def test_a_word_is_in_its_text_at_least_once_and_at_most_as_often_as_words(own):
+    with pytest.raises(ValueError, match="at least once"):
+        word_entropy(own, [2])
+
+
 @pytest.mark.parametrize("alpha", [0.0, -1.0, math.nan, math.inf])
 def test_alpha_must_be_positive(alpha: float) -> None:
     with pytest.raises(ValueError, match="alpha"):

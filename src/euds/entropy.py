@@ -232,7 +232,8 @@ def word_entropy(own_counts: ArrayLike, lengths: ArrayLike) -> Floats:
     Raises
     ------
     ValueError
-        If the lengths do not add up to the number of words, or one of them is out of range.
+        If the lengths do not add up to the number of words, or one of them, or a count, is out of
+        range.
 
     Examples
     --------
@@ -815,6 +816,8 @@ def _checked_words(
         raise ValueError("lengths must be positive and add up to the number of words")
     if np.any(words > _MOST_WORDS):
         raise ValueError(f"a text may have at most {_MOST_WORDS} words")
+    if own.size and not 1 <= own.min() <= own.max() <= words.max():
+        raise ValueError("a word is in its text at least once, and no more often than words are")
     return own, words
 
 
@@ -835,7 +838,9 @@ def _sum_by_text(values: NDArray[np.int64], words: NDArray[np.int64]) -> NDArray
 
 def _word_entropy_fixed(own: NDArray[np.int64], words: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return ``L ln L - Σ_t ln c(w_t)`` of each text, in multiples of 2⁻³⁶ nats."""
-    return words * _fixed(np.log(words)) - _sum_by_text(_fixed(np.log(own)), words)
+    # Counts are small whole numbers: to look their logarithms up is faster than to compute them.
+    logarithms = _fixed(np.log(np.arange(1, own.max(initial=1) + 1)))
+    return words * _fixed(np.log(words)) - _sum_by_text(logarithms[own - 1], words)
 
 
 def _checked_tokens(values: ArrayLike) -> Floats:

@@ -7,6 +7,7 @@ distinct pair once. It has no label, no id and no file, so that no score can dep
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field, replace
@@ -189,18 +190,22 @@ class Pool:
     @property
     def texts(self) -> Texts:
         """The distinct (text, context) pairs, without labels: what scorers get."""
-        return Texts(self.frame.select("key", "text", "context").unique("key").sort("key"))
+        distinct = self.frame.select("key", "text", "context").unique("key")
+        return Texts(distinct.sort("key", "context"))  # by two columns, see `fingerprint`
 
     @property
     def label_names(self) -> tuple[str, ...]:
         """The distinct label names, sorted; no sample's own label can be told from them."""
         return tuple(sorted(self.frame["label"].drop_nulls().unique().to_list()))
 
-    @property
+    @functools.cached_property
     def fingerprint(self) -> str:
         """A hash over ids, texts and contexts that does not depend on the order of the rows."""
-        rows = self.frame.sort("id").select(
-            pl.format("{}:{}{}", pl.col("id").str.len_chars(), "id", "key").str.join("")
+        # Ids are unique; but Polars sorts two columns of strings much faster than one.
+        rows = (
+            self.frame.select("id", "key")
+            .sort("id", "key")
+            .select(pl.format("{}:{}{}", pl.col("id").str.len_chars(), "id", "key").str.join(""))
         )
         return hashlib.blake2b(rows.item().encode(), digest_size=16).hexdigest()
 

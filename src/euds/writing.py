@@ -80,10 +80,10 @@ def write_rejected(pool: Pool, path: Path) -> Path:
 
 
 def _mask(pool: Pool, kept_ids: Sequence[str] | pl.Series) -> pl.Series:
-    kept = set(kept_ids)
-    mask = pl.Series([id_ in kept for id_ in pool.frame["id"]], dtype=pl.Boolean)
+    kept = pl.Series(kept_ids, dtype=pl.String).unique()
+    mask = pool.frame["id"].is_in(kept)
     if mask.sum() != len(kept):
-        unknown = sorted(kept - set(pool.frame["id"]))
+        unknown = sorted(set(kept) - set(pool.frame["id"]))
         raise InputError(
             f"{len(unknown):,} ids are not in the pool",
             got=", ".join(map(repr, unknown[:3])),

@@ -311,7 +311,9 @@ def test_a_hub_model_that_cannot_be_had(use_hub, monkeypatch):
     assert caught.value.got == "no owner/name"
 
 
-@pytest.mark.parametrize("name", ["a/b/c", "../no-such-folder", "/absent/folder", "owner/", "no model"])
+@pytest.mark.parametrize(
+    "name", ["a/b/c", "../no-such-folder", "/absent/folder", "owner/", "no model"]
+)
 def test_what_is_no_hub_name(name):
     assert not hub.is_hub_name(name)
     with pytest.raises(ModelNotFoundError, match="there is no model"):

@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
-from euds.selection.ranks import length_free_ranks, mid_ranks, spearman, tied_share
+from euds.selection.ranks import (
+    length_free_ranks,
+    mid_ranks,
+    spearman,
+    spearman_with,
+    tied_share,
+)
 
 NAN = float("nan")
 
@@ -50,6 +56,17 @@ def test_the_middle_ranks_have_the_pools_lengths():
     assert np.median(lengths[middle]) == pytest.approx(np.median(lengths), rel=0.2)
 
 
+def test_the_fit_is_the_least_squares_of_all_rows():
+    scores, lengths = _scores_that_depend_on_length(4)
+    positions = np.log1p(lengths)
+    knots = np.unique(np.quantile(positions, np.linspace(0, 1, 6)))
+    basis = np.column_stack([np.interp(positions, knots, unit) for unit in np.eye(len(knots))])
+    residuals = scores - basis @ np.linalg.lstsq(basis, scores, rcond=None)[0]
+    spread = basis @ np.linalg.lstsq(basis, np.abs(residuals), rcond=None)[0]
+    expected = mid_ranks(residuals / spread)
+    assert length_free_ranks(scores, lengths) == pytest.approx(expected, abs=1e-12)
+
+
 def test_ranks_within_groups_are_uniform_in_each():
     rng = np.random.default_rng(2)
     groups = rng.integers(0, 3, 900)
@@ -85,6 +102,14 @@ def test_spearman_agrees_with_scipy_and_ignores_missing():
     expected = spearmanr(x, y)[0]
     assert spearman(np.append(x, NAN), np.append(y, 1.0)) == pytest.approx(expected)
     assert spearman(np.ones(9), y[:9]) is None
+
+
+def test_several_correlations_are_over_the_rows_that_have_all():
+    rng = np.random.default_rng(6)
+    one, other, third = rng.normal(size=(3, 40))
+    other[0], third[1] = NAN, NAN
+    expected = [spearmanr(one[2:], column[2:])[0] for column in (other, third)]
+    assert spearman_with(one, other, third) == pytest.approx(expected)
 
 
 def test_tied_share_counts_rows_not_values():

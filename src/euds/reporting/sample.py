@@ -76,7 +76,11 @@ def draw_sample(
     has_words = "words" in table.frame.columns
     columns = [*scores, *(["words"] if has_words and "words" not in scores else [])]
     # The key is a hash already, so its order has nothing to do with what a text says.
-    drawn = pool.frame.select("id", "key", "text").sort("key", "id").head(MOST_SAMPLED)
+    drawn = (
+        pool.frame.select("id", "key", "text")
+        .bottom_k(MOST_SAMPLED, by=["key", "id"])
+        .sort("key", "id")
+    )
     rows = drawn.join(
         table.frame.select("id", *columns), on="id", how="left", maintain_order="left"
     )

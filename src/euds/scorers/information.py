@@ -120,10 +120,9 @@ class InformationScorer:
         distinct = texts.frame.select(pl.col("text").unique())
         chunks = _count_words(distinct["text"], max_words=self.max_tokens)
         pool = _add_up(chunks)
-        scores = pl.concat(
-            _score_chunk(chunk, counts, pool, alpha=self.alpha)
-            for chunk, counts in zip(chunks, pool.counts, strict=True)
-        )
+        with _threads() as threads:
+            score_chunk = partial(_score_chunk, pool=pool, alpha=self.alpha)
+            scores = pl.concat(threads.map(score_chunk, chunks, pool.counts))
         frame = texts.frame.select("key", "text").join(
             distinct.hstack(scores), on="text", how="left", maintain_order="left"
         )
@@ -218,9 +217,13 @@ class _Pool:
 def _count_words(texts: pl.Series, *, max_words: int) -> list[_Chunk]:
     starts = range(0, max(len(texts), 1), _TEXTS_PER_CHUNK)
     slices = [texts.slice(start, _TEXTS_PER_CHUNK) for start in starts]
-    # Polars splits a column into words on one thread, but without the interpreter's lock.
-    with ThreadPoolExecutor(min(pl.thread_pool_size(), _MOST_THREADS)) as threads:
+    with _threads() as threads:
         return list(threads.map(partial(_count_chunk, max_words=max_words), slices))
+
+
+def _threads() -> ThreadPoolExecutor:
+    """Return threads for chunks: polars and numpy use one core each, but not Python's lock."""
+    return ThreadPoolExecutor(min(pl.thread_pool_size(), _MOST_THREADS))
 
 
 def _count_chunk(texts: pl.Series, *, max_words: int) -> _Chunk:
@@ -259,7 +262,7 @@ def _add_up(chunks: list[_Chunk]) -> _Pool:
 
 
 def _score_chunk(
-    chunk: _Chunk, pool_counts: NDArray[np.int64], pool: _Pool, *, alpha: float
+    chunk: _Chunk, pool_counts: NDArray[np.int64], *, pool: _Pool, alpha: float
 ) -> pl.DataFrame:
     scored = chunk.lengths >= _FEWEST_WORDS
     lengths = chunk.lengths[scored]

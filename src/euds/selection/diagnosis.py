@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from euds.selection.ranks import spearman, tied_share
+from euds.selection.ranks import spearman, spearman_with, tied_share
 
 __all__ = ["MOST_TIES", "diagnose"]
 
@@ -89,6 +89,7 @@ def _describe(
     ranks = _column(rows, f"rank_{name}") if f"rank_{name}" in rows.columns else values
     low, first, median, third, high = np.quantile(there, [0, 0.25, 0.5, 0.75, 1])
     inside = values[kept & np.isfinite(values)]
+    by_length = spearman_with(length, values, ranks, np.abs(ranks - 0.5))
     return {
         "texts": len(there),
         "min": float(low),
@@ -99,9 +100,9 @@ def _describe(
         "kept_min": float(inside.min()) if len(inside) else None,
         "kept_max": float(inside.max()) if len(inside) else None,
         "tied_share": tied_share(values),
-        "length_spearman_raw": spearman(values, length),
-        "length_spearman_rank": spearman(ranks, length),
-        "length_spearman_distance": spearman(np.abs(ranks - 0.5), length),
+        "length_spearman_raw": by_length[0],
+        "length_spearman_rank": by_length[1],
+        "length_spearman_distance": by_length[2],
     }
 
 

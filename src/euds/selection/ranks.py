@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-__all__ = ["length_free_ranks", "mid_ranks", "spearman", "tied_share"]
+__all__ = ["length_free_ranks", "mid_ranks", "spearman", "spearman_with", "tied_share"]
 
 _KNOTS = 6
 _ROWS_PER_KNOT = 30
@@ -75,8 +75,7 @@ def length_free_ranks(
     labels = np.zeros(len(values), np.int64) if groups is None else _merge_small(groups, there)
     for label in np.unique(labels[there]):
         members = there & (labels == label)
-        positions = np.log1p(lengths[members])
-        ranks[members] = mid_ranks(_standardised(values[members], positions))
+        ranks[members] = mid_ranks(_standardised(values[members], lengths[members]))
     return ranks
 
 
@@ -86,11 +85,21 @@ def _merge_small(groups: NDArray[np.int64], there: NDArray[np.bool_]) -> NDArray
     return np.where(np.isin(groups, small), -1, groups)
 
 
-def _standardised(values: Floats, positions: Floats) -> Floats:
-    """Return the residuals of a fit of location on position, over a fit of their spread."""
-    basis = _hat_basis(positions)
-    residuals = values - _fitted(basis, values)
-    spread = _fitted(basis, np.abs(residuals))
+def _standardised(values: Floats, lengths: Floats) -> Floats:
+    """Return the residuals of a fit of location on length, over a fit of their spread."""
+    distinct, places, counts = np.unique(lengths, return_inverse=True, return_counts=True)
+    basis = _hat_basis(np.log1p(distinct), counts)
+
+    def fitted(targets: Floats) -> Floats:
+        # Rows of one length have one place in the fit: their mean, weighted by their number, gives
+        # the same least squares as all of them.
+        weights = np.sqrt(counts)
+        means = np.bincount(places, weights=targets) / counts
+        coefficients, *_ = np.linalg.lstsq(basis * weights[:, None], means * weights, rcond=None)
+        return np.asarray((basis @ coefficients)[places], dtype=np.float64)
+
+    residuals = values - fitted(values)
+    spread = fitted(np.abs(residuals))
     if np.abs(residuals).max() <= 1e-9 * np.abs(values).max():
         return np.zeros(len(values))  # nothing but rounding is left: all rows are tied
     # Where all values of one length are equal the spread is zero and there is nothing to scale.
@@ -100,15 +109,14 @@ def _standardised(values: Floats, positions: Floats) -> Floats:
     return np.round(scaled, 9)
 
 
-def _fitted(basis: Floats, values: Floats) -> Floats:
-    coefficients, *_ = np.linalg.lstsq(basis, values, rcond=None)
-    return np.asarray(basis @ coefficients, dtype=np.float64)
+def _hat_basis(positions: Floats, counts: NDArray[np.int64]) -> Floats:
+    """Return piecewise linear functions at distinct positions, shape ``(positions, knots)``.
 
-
-def _hat_basis(positions: Floats) -> Floats:
-    """Return piecewise linear functions with knots at quantiles, shape ``(n, knots)``."""
-    count = int(np.clip(len(positions) // _ROWS_PER_KNOT, 1, _KNOTS))
-    knots = np.unique(np.quantile(positions, np.linspace(0, 1, count)))
+    The knots are at quantiles of the rows, of which each position has ``counts``.
+    """
+    count = int(np.clip(counts.sum() // _ROWS_PER_KNOT, 1, _KNOTS))
+    quantiles = np.quantile(np.repeat(positions, counts), np.linspace(0, 1, count))
+    knots = np.unique(quantiles)
     if len(knots) < 2:
         return np.ones((len(positions), 1))
     return np.column_stack([np.interp(positions, knots, unit) for unit in np.eye(len(knots))])
@@ -116,10 +124,23 @@ def _hat_basis(positions: Floats) -> Floats:
 
 def spearman(first: Floats, second: Floats) -> float | None:
     """Return Spearman's rank correlation over rows that have both; None if it is not defined."""
-    both = np.isfinite(first) & np.isfinite(second)
-    if both.sum() < 3:
-        return None
-    x, y = _average_ranks(first[both]), _average_ranks(second[both])
+    return spearman_with(second, first)[0]
+
+
+def spearman_with(one: Floats, *others: Floats) -> list[float | None]:
+    """Return Spearman's correlations of one column with others, over rows that have all of them.
+
+    >>> spearman_with(np.array([1.0, 2.0, 3.0]), np.array([2.0, 4.0, 8.0]), np.array([1.0, 0, 0]))
+    [1.0, -0.8660254037844387]
+    """
+    there = np.isfinite([one, *others]).all(axis=0)
+    if there.sum() < 3:
+        return [None for _ in others]
+    ranks = _average_ranks(one[there])
+    return [_correlation(ranks, _average_ranks(other[there])) for other in others]
+
+
+def _correlation(x: Floats, y: Floats) -> float | None:
     if np.ptp(x) == 0 or np.ptp(y) == 0:
         return None
     return float(np.corrcoef(x, y)[0, 1])

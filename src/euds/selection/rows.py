@@ -28,6 +28,8 @@ def distinct_rows(
 ) -> pl.DataFrame:
     """Return one row a distinct text, sorted by key: id, scores, whether it must stay.
 
+    ``at`` is the number of the row in the pool.
+
     Parameters
     ----------
     pool : Pool
@@ -46,27 +48,32 @@ def distinct_rows(
     OptionError
         If a row that must stay is not in the pool.
     """
-    unknown = sorted(set(always_keep) - set(pool.frame["id"]))
+    ids = pool.frame["id"]
+    must = ids.is_in(pl.Series(always_keep, dtype=pl.String))
+    unknown = sorted(set(always_keep) - set(ids.filter(must)))
     if unknown:
         raise OptionError(
             "a row that must stay is not in the pool",
             got=", ".join(unknown[:3]) + (", ..." if len(unknown) > 3 else ""),
-            expected=f"ids such as {pool.frame['id'][0]!r}",
+            expected=f"ids such as {ids[0]!r}",
         )
     shown = ["id", "key", "label"] if show_labels else ["id", "key"]
-    rows = (
-        pool.frame.select(*shown, characters=pl.col("text").str.len_chars())
-        .with_columns(must=pl.col("id").is_in(list(always_keep)))
-        .join(table.frame, on="id", how="left")
-    )
+    rows = pool.frame.select(*shown, characters=pl.col("text").str.len_chars(), must=must)
+    rows = _with_scores(rows, table).with_row_index("at")
     if not distinct:
         return rows.sort("key", "id")
     # Of equal rows one stands for all: one that must stay, else the one with the smallest id; where
     # labels are used, one that has a label.
     lacks_label = [pl.col("label").is_null()] if show_labels else []
     rows = rows.sort("key", ~pl.col("must"), *lacks_label, "id")
-    repeats = pl.int_range(pl.len()).over("key") > 0
+    repeats = (pl.col("key") == pl.col("key").shift()).fill_null(value=False)
     return rows.filter(~repeats | pl.col("must"))
+
+
+def _with_scores(rows: pl.DataFrame, table: ScoreTable) -> pl.DataFrame:
+    if table.frame["id"].equals(rows["id"]):  # the pool that was scored: nothing to look up
+        return rows.hstack(table.frame.drop("id").get_columns())
+    return rows.join(table.frame, on="id", how="left", maintain_order="left")
 
 
 def with_ranks(rows: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:

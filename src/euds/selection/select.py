@@ -215,7 +215,7 @@ class _Decision:
     """For each row: whether it is kept, why not, and with what probability it was to be."""
 
     kept: Bools
-    reason: list[str | None]
+    reason: pl.Series
     inclusion: Floats
 
 
@@ -233,8 +233,10 @@ def _decide(
     if intervals and preference.judged:
         # Inside an interval that the user gave every row is as good as another.
         preference = replace(no_preference(candidates.rows), judged=preference.judged)
-    eligible = ~candidates.stays & np.array([reason is None for reason in outside], dtype=bool)
-    order = np.lexsort((candidates.lots, preference.priority))
+    eligible = ~candidates.stays & outside.is_null().to_numpy()
+    standing = pl.DataFrame({"priority": preference.priority, "lot": candidates.lots})
+    by_standing = pl.arg_sort_by("priority", "lot", maintain_order=True)
+    order = standing.select(by_standing).to_series().to_numpy()
     order = numbers[order[eligible[order]]]
 
     kept = rows["must"].to_numpy().copy()
@@ -245,12 +247,9 @@ def _decide(
             kept[numbers[eligible]], preference.drawn_from[eligible]
         )
 
-    reasons = np.array(rows["lacks"].to_list(), dtype=object)
-    reasons[numbers] = [
-        out or why for out, why in zip(outside, preference.reason.tolist(), strict=True)
-    ]
-    reasons[kept] = None
-    return _Decision(kept, reasons.tolist(), inclusion)
+    why = pl.Series(preference.reason, dtype=pl.String)
+    reasons = rows["lacks"].scatter(numbers, outside.zip_with(outside.is_not_null(), why))
+    return _Decision(kept, reasons.set(pl.Series(kept), None), inclusion)
 
 
 def _share_kept(kept: Bools, groups: NDArray[np.int64]) -> Floats:
@@ -265,9 +264,9 @@ def _share_kept(kept: Bools, groups: NDArray[np.int64]) -> Floats:
 
 def _outside(
     complete: pl.DataFrame, preference: Preference, intervals: Sequence[Interval]
-) -> list[str | None]:
-    """Return for each candidate which interval it falls out of, None where it is inside all."""
-    reasons: list[str | None] = [None] * complete.height
+) -> pl.Series:
+    """Return for each candidate which interval it falls out of, null where it is inside all."""
+    reasons = pl.repeat(None, complete.height, dtype=pl.String, eager=True)
     for interval in reversed(intervals):  # the first interval speaks last
         if interval.column is not None:
             judged = {interval.column: numbers_of(complete, interval.column)}
@@ -280,8 +279,8 @@ def _outside(
             )
         for name, values in judged.items():
             sides = interval.side(values)
-            for index in np.flatnonzero(sides):
-                reasons[index] = f"{'below' if sides[index] < 0 else 'above'} {name}"
+            reasons = reasons.set(pl.Series(sides < 0), f"below {name}")
+            reasons = reasons.set(pl.Series(sides > 0), f"above {name}")
     return reasons
 
 
@@ -294,25 +293,31 @@ def _selection_frame(
         ranks[rows["complete"].to_numpy()] = preference.judged[name]
         rows = rows.with_columns(pl.Series(f"rank_{name}", ranks).fill_nan(None))
     decided = rows.select(
-        "id",
+        "at",
         pl.Series("kept", decision.kept),
-        pl.Series("reason", decision.reason, dtype=pl.String),
+        decision.reason.alias("reason"),
         pl.col("^rank_.*$"),
         pl.Series("inclusion", decision.inclusion),
     )
-    stands_for = rows.select("key", duplicate_of="id").unique(
-        "key", keep="first", maintain_order=True
+    frame = (
+        pool.frame.select("id", "key")
+        .with_row_index("at")
+        .join(decided, on="at", how="left", maintain_order="left")
     )
     candidate = pl.col("kept").is_not_null()
+    repeated = frame.filter(~candidate)["key"]
+    stands_for = (
+        rows.select("key", duplicate_of="id")
+        .filter(pl.col("key").is_in(repeated))
+        .unique("key", keep="first", maintain_order=True)
+    )
     return (
-        pool.frame.select("id", "key")
-        .join(decided, on="id", how="left", maintain_order="left")
-        .join(stands_for, on="key", how="left", maintain_order="left")
+        frame.join(stands_for, on="key", how="left", maintain_order="left")
         .with_columns(
             kept=pl.col("kept").fill_null(value=False),
             reason=pl.when(candidate).then("reason").otherwise(pl.lit("duplicate")),
             inclusion=pl.col("inclusion").fill_null(0.0),
             duplicate_of=pl.when(~candidate).then("duplicate_of"),
         )
-        .drop("key")
+        .drop("at", "key")
     )
