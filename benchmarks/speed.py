@@ -19,7 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -211,6 +211,26 @@ def workers(pool: Sequence[str]) -> list[Case]:
     ]
 
 
+def batches(pool: Sequence[str]) -> list[Case]:
+    """Compare other batch sizes with the default one."""
+    measurement = TokenEntropies(resolve(MODEL), resolve_precision())
+
+    def work(measurement: TokenEntropies) -> float:
+        return int(measure(measurement, pool)["ge_tokens"].sum())
+
+    return [
+        Case(
+            f"GE with the default batches over {tokens:,} tokens a batch",
+            partial(work, measurement),
+            partial(work, replace(measurement, batch_tokens=tokens)),
+            "tokens",
+            0.95,
+            {},
+        )
+        for tokens in (256, 1024)
+    ]
+
+
 @contextmanager
 def other_program() -> Iterator[None]:
     """Let another program keep one core busy."""
@@ -369,7 +389,7 @@ def main() -> None:
     """Measure, print and keep."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--cases", default="generative,workers,sampling,labels,breakdown")
+    parser.add_argument("--cases", default="generative,workers,batches,sampling,labels,breakdown")
     given = parser.parse_args()
     results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
     results.setdefault("cases", {})
@@ -378,7 +398,8 @@ def main() -> None:
         tweets = texts_of(Path(name), "tweets", 192)
     makers = {
         "generative": lambda: generative([*news[:48], *tweets]),
-        "workers": lambda: workers([*news[:24], *tweets[:96]]),
+        "workers": lambda: workers([*news[:16], *tweets[:64]]),
+        "batches": lambda: batches([*news[:16], *tweets[:64]]),
         "sampling": lambda: sampling(news),
         "labels": lambda: labels(news[:64]),
     }
