@@ -55,11 +55,12 @@ bench-prove: setup  ## the protocol on real data and stress pools; resumable, sa
 	$(BIN)/python benchmarks/proofs_page.py
 
 bench-speed: setup  ## against plain loops, peers and the machine's arithmetic; nothing else may run
-	$(BIN)/python -m pip install --quiet --no-deps --target build/peers lmppl==0.3.2
+	$(BIN)/python -m pip install --quiet --no-deps --target build/peers \
+		lmppl==0.3.2 data-selection==1.0.3 nltk regex joblib tqdm
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/speed_training.py
 	$(BIN)/python benchmarks/rows.py
-	$(BIN)/python benchmarks/int8.py
+	$(BIN)/python benchmarks/precision.py
 	$(BIN)/python benchmarks/speed_page.py
 
 docs: setup  ## write docs/cli.md from the commands

@@ -27,6 +27,7 @@ from typing import Any, ClassVar
 import numpy as np
 import polars as pl
 import torch
+import transformers
 from naive_lm import NaiveLM
 from scipy.stats import spearmanr
 
@@ -410,15 +411,26 @@ def main() -> None:
         if chosen not in makers:
             sys.exit(f"there is no case {chosen!r}; there are {', '.join(makers)}, breakdown")
         for case in makers[chosen]():
-            found = compared(case, given.rounds)
-            results["cases"][case.name] = found
+            results["cases"][case.name] = told(case, given.rounds)
             save(results)
-            print(
-                f"{case.name}: {found['ours']:,.2f} to {found['theirs']:,.2f} {case.unit}/s, "
-                f"{found['ratio']:.2f}x (aim {case.target:g}x)",
-                flush=True,
-            )
-    results["machine"] = {
+    results["machine"] = machine()
+    save(results)
+
+
+def told(case: Case, rounds: int) -> dict[str, Any]:
+    """Compare both sides of a case, and print the outcome."""
+    found = compared(case, rounds)
+    print(
+        f"{case.name}: {found['ours']:,.2f} to {found['theirs']:,.2f} {case.unit}/s, "
+        f"{found['ratio']:.2f}x (aim {case.target:g}x)",
+        flush=True,
+    )
+    return found
+
+
+def machine() -> dict[str, Any]:
+    """Return what a reader must know of the machine, its rate of matrix products included."""
+    return {
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "precision": resolve_precision(),
@@ -427,9 +439,9 @@ def main() -> None:
             rate(partial(matrix_operations, precision="float32")) / 1e9
         ),
         "torch": torch.__version__,
+        "transformers": transformers.__version__,
         "python": platform.python_version(),
     }
-    save(results)
 
 
 def save(results: dict[str, Any]) -> None:

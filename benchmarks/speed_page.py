@@ -49,6 +49,8 @@ def row_figures(rows: dict[str, Any]) -> list[str]:
     if not rows:
         return []
     ie, peer = rows["information entropy"], rows["from file to file"]
+    if "ratio" not in peer:
+        sys.exit("results/rows.json was made without data-selection: run benchmarks/rows.py again")
     lines = [
         "| without a model | euds | the other | ratio | aim |",
         "|---|---|---|---|---|",

@@ -17,7 +17,6 @@ import importlib
 import json
 import math
 import os
-import platform
 import sys
 import tempfile
 import types
@@ -31,7 +30,7 @@ import transformers
 from naive_training import NaiveTraining, Padding
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
-from speed import MODEL, Case, compared, measure, texts_of
+from speed import MODEL, Case, machine, measure, texts_of, told
 
 from euds import datasets
 from euds.models import load_language_model, resolve_precision
@@ -234,21 +233,8 @@ def main() -> None:
         if chosen not in makers:
             sys.exit(f"there is no case {chosen!r}; there are {', '.join(makers)}")
         for case in makers[chosen]():
-            found = compared(case, given.rounds)
-            results[case.name] = {**found, "rounds": given.rounds}
-            print(
-                f"{case.name}: {found['ours']:,.2f} to {found['theirs']:,.2f} {case.unit}/s, "
-                f"{found['ratio']:.2f}x (aim {case.target:g}x)",
-                flush=True,
-            )
-    results["machine"] = {
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "precision": resolve_precision(),
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-        "python": platform.python_version(),
-    }
+            results[case.name] = {**told(case, given.rounds), "rounds": given.rounds}
+    results["machine"] = machine()
     if given.rounds < FEWEST_ROUNDS:
         print(f"fewer than {FEWEST_ROUNDS} rounds: nothing is kept")
         return

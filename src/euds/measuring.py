@@ -109,6 +109,7 @@ class Measurer:
         for rows in self.engine.run(measurement, shards):
             now = time.perf_counter()
             # A row remembers its cost, so that a later run that finds it here can count it too.
+            # With several workers that is the time since the last shard: the sum is what passed.
             cost = pl.lit((now - tick) / rows.height, dtype=pl.Float64)
             self.store.add(recipe, rows.with_columns(cost.alias(_SECONDS)))
             self.progress.advance(stage, rows=rows.height, seconds=now - tick)

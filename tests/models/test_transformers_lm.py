@@ -9,6 +9,10 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from euds.errors import ModelError, OptionError
+from euds.models import attention as attention_module
+from euds.models import network as network_module
+from euds.models.batching import FEWEST_POSITIONS
+from euds.models.branches import Tree
 from euds.models.language import LanguageModel
 from euds.models.network import Network
 from euds.models.tokens import Tokens
@@ -64,6 +68,23 @@ def test_what_the_architectures_stand_for():
     assert packs == {"llama": True, "gpt2": True, "mistral": False, "gemma2": False}
 
 
+def test_a_model_that_cannot_pack_says_why_and_is_left_as_it_was(monkeypatch, caplog):
+    # As if llama's attention did something with positions that a layout does not know of.
+    monkeypatch.setattr(attention_module, "_NOT_PLAIN", ("position_ids",))
+    with caplog.at_level("INFO", logger="euds"):
+        plain = make_lm("llama")
+    assert not plain.network.packs
+    assert plain.network.model.config._attn_implementation == "eager"
+    assert "LlamaForCausalLM" in caplog.text
+    assert "more than a softmax" in caplog.text
+    with caplog.at_level("INFO", logger="euds"):
+        make_lm("mistral")
+    assert "MistralForCausalLM" in caplog.text
+    (found,) = statistics(plain, TEXTS[:1], CONTEXTS[:1])
+    (expected,) = statistics(make_lm("llama"), TEXTS[:1], CONTEXTS[:1])
+    np.testing.assert_allclose(found.nll_nats, expected.nll_nats, atol=2e-5)
+
+
 def test_token_statistics_equal_a_naive_pass(lm):
     for text, context, found in zip(TEXTS, CONTEXTS, statistics(lm, TEXTS, CONTEXTS), strict=True):
         text_ids = lm.tokens.encode([text])[0]
@@ -75,6 +96,19 @@ def test_token_statistics_equal_a_naive_pass(lm):
         np.testing.assert_allclose(found.nll_nats, nlls, atol=5e-5)
         assert found.entropy_nats.dtype == found.nll_nats.dtype == np.float32
         assert found.cut == (kept != text_ids or seen != context_ids)
+
+
+def test_columns_depend_on_a_texts_own_length_alone(llama, monkeypatch):
+    seen = set()
+    weighed = attention_module._weighed
+
+    def watched(query, key, value, hidden, scaling):
+        seen.add(key.shape[1])
+        return weighed(query, key, value, hidden, scaling)
+
+    monkeypatch.setattr(attention_module, "_weighed", watched)
+    llama.network.read([list(range(20)), list(range(50)), list(range(32))])
+    assert seen == {32, 64}
 
 
 def test_the_context_matters_and_its_end_is_kept(llama):
@@ -166,15 +200,19 @@ def test_entropies_of_logits_that_are_known(llama):
     assert (logits[1] == -90.0).all()
 
 
-def test_chunks_do_not_show(llama):
+@pytest.mark.parametrize("block", [1000, 64, 7])
+def test_blocks_of_the_vocabulary_do_not_show(llama, monkeypatch, block):
+    monkeypatch.setitem(network_module._BLOCK, "cpu", block)
     torch.manual_seed(0)
     features = torch.randn(150, 32)
     targets = torch.arange(150)
     with torch.inference_mode():
         logits = torch.nn.functional.linear(features, llama.network.model.lm_head.weight).double()
         entropies, nlls = llama.network.token_statistics(features, targets)
+        found = llama.network.log_probs(features, targets[:, None])
     log_probs = torch.log_softmax(logits, -1)
     np.testing.assert_allclose(nlls, -log_probs[targets, targets], atol=1e-4)
+    np.testing.assert_allclose(found[:, 0], log_probs[targets, targets], atol=1e-4)
     np.testing.assert_allclose(entropies, -(log_probs.exp() * log_probs).sum(-1), atol=1e-4)
 
 
@@ -314,13 +352,53 @@ def test_draws_are_the_same_alone_and_in_a_batch(lm):
 
 
 def test_rows_and_copies_draw_alike(llama):
-    copies = dataclasses.replace(llama)
-    copies.__dict__["_can_share_rows"] = False
+    model = copy.deepcopy(llama.network.model)
+    model.set_attn_implementation("eager")
+    network = Network(model, is_split=llama.network.is_split, packs=False)
+    copies = dataclasses.replace(llama, network=network)
     for one, two in zip(draw(llama), draw(copies), strict=True):
         assert [draw.text for draw in one] == [draw.text for draw in two]
 
 
-def test_first_tokens_follow_the_softmax(llama):
+def test_draws_do_not_change_when_the_prompts_beside_them_have_ended(llama, monkeypatch):
+    forgotten = []
+    keep = Tree.keep
+
+    def counting(self, rows):
+        forgotten.append(len(rows))
+        keep(self, rows)
+
+    monkeypatch.setattr(Tree, "keep", counting)
+    sizes = []
+    packed = Network.packed
+
+    def measured(self, ids, places, layout):
+        sizes.append(len(ids))
+        return packed(self, ids, places, layout)
+
+    monkeypatch.setattr(Network, "packed", measured)
+    ends = np.arange(llama.tokens.vocabulary) % 5 == 0  # a draw has five tokens on average
+    monkeypatch.setattr(TransformersLM, "_ends", lambda self, *, stop_at_newline: ends)
+    prompts = [f"The film was {word}" for word in ("very", "good", "and", "the", "book")] * 4
+    seeds = list(range(len(prompts)))
+    together = draw(llama, prompts, seeds, count=2, max_new_tokens=20)
+    assert forgotten, "no prompt was forgotten: this test would say nothing"
+    assert min(sizes) == FEWEST_POSITIONS  # fewer would round in another way
+    for index, seed in enumerate(seeds):
+        (alone,) = draw(llama, [prompts[index]], [seed], count=2, max_new_tokens=20)
+        for one, two in zip(alone, together[index], strict=True):
+            assert one.text == two.text
+            assert one.tokens == two.tokens
+            assert one.log_prob_nats == pytest.approx(two.log_prob_nats, abs=1e-4)
+
+
+@pytest.fixture(params=[1024, 64])
+def block(request, monkeypatch):
+    """Take the vocabulary of 330 as one block, and as six of which the last is smaller."""
+    monkeypatch.setitem(network_module._BLOCK, "cpu", request.param)
+
+
+def test_first_tokens_follow_the_softmax(llama, block):
     (drawn,) = draw(llama, ["The film was"], [3], count=3000, max_new_tokens=1)
     (prompt,) = llama.tokens.prompts(["The film was"], chat=False)
     with torch.no_grad():

@@ -5,12 +5,12 @@ can stand in one row with nothing between them, whatever their lengths: large pr
 Only attention must know which positions see which. transformers takes attention functions by name;
 the one registered here hands queries, keys and values to the layout that the caller passed along.
 
-Two layouts: `Texts` are sequences that are read; `Branches` are sequences that continue prompts
-read before, many to a prompt, without a copy of the prompt for each.
+Two layouts: `EndToEnd` is for sequences that are read; `Branches` is for sequences that
+continue prompts read before, many to a prompt, without a copy of the prompt for each.
 
-A product sums over columns, and how many there are decides how it rounds. Columns are therefore
-filled up to a multiple of `COLUMNS` that depends on the sequence's own length alone: its numbers
-are the same bits whatever stands beside it.
+A product sums over columns, and how many there are may decide how it rounds. Columns are therefore
+filled up to a multiple of `COLUMNS` that depends on the sequence's own length alone. It also keeps
+short sequences cheap beside long ones.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["COLUMNS", "NAME", "Branches", "Layout", "Texts", "columns_of", "register"]
+__all__ = ["COLUMNS", "NAME", "Branches", "EndToEnd", "Layout", "register"]
 
 NAME = "euds"
 """The name that transformers knows the attention function by."""
@@ -88,15 +88,6 @@ def _attention(
     return layout.attend(module.layer_idx, *positions_first, scaling=scaling)[None], None
 
 
-def columns_of(length: int) -> int:
-    """Return the number of columns that a sequence takes up.
-
-    >>> columns_of(1), columns_of(32), columns_of(33)
-    (32, 32, 64)
-    """
-    return -(-length // COLUMNS) * COLUMNS
-
-
 def _by_key_head(states: Tensor, key_heads: int) -> Tensor:
     """Turn ``(rows, columns, heads, width)`` into ``(rows * key heads, ..., width)``."""
     rows, columns, heads, width = states.shape
@@ -136,7 +127,7 @@ class _Bucket:
     places: Tensor
 
 
-class Texts:
+class EndToEnd:
     """Sequences that are read: each position sees its own sequence up to itself.
 
     Parameters
@@ -211,7 +202,7 @@ class Branches:
     Parameters
     ----------
     kept : sequence of (Tensor, Tensor)
-        The prompts' keys and values, of each layer; see `Texts`.
+        The prompts' keys and values, of each layer; see `EndToEnd`.
     lengths : Tensor of int64, shape (rows,)
         Tokens of each prompt.
     room : int
@@ -228,11 +219,13 @@ class Branches:
         self._branches = torch.empty(0, dtype=torch.int64)
         self._depths = torch.empty(0, dtype=torch.int64)
         self._new = 0
-        self._hidden: Tensor
+        self._key_heads = len(kept[0][0]) // len(lengths)
+        self._seen: Tensor
+        self._hidden: Tensor | None = None
         self._columns: Tensor
         self._positions: Tensor
 
-    def extend(self, branches: Tensor, depths: Tensor, present: Tensor, *, like: Tensor) -> None:
+    def extend(self, branches: Tensor, depths: Tensor, present: Tensor) -> None:
         """Announce the positions that come next.
 
         Parameters
@@ -241,38 +234,36 @@ class Branches:
             The branch that each new position of a row is on, and its place there, from 0.
         present : Tensor of bool, shape (rows, nodes)
             Which of them go through the network, row by row. Later ones on their branches may not.
-        like : Tensor
-            Of the network's device and type.
         """
+        device = self._states[0][0].device
         self._used += self._new
         self._new = len(branches)
         self._branches = torch.cat([self._branches, branches])
         self._depths = torch.cat([self._depths, depths])
         on_branch = branches[:, None] == self._branches[None, :]
         not_later = self._depths[None, :] <= depths[:, None]
-        seen = torch.cat(
+        self._seen = torch.cat(
             [
                 self._is_prompt[:, None, :].expand(-1, self._new, -1),
                 (on_branch & not_later).expand(len(present), -1, -1),
             ],
             dim=-1,
         )
-        hidden = torch.zeros(seen.shape, dtype=like.dtype).masked_fill_(~seen, _HIDDEN)
-        self._hidden = hidden[:, None, None].to(like.device)
+        self._hidden = None
         # Absent positions get the first one's states; none that is present sees them.
         columns = present.flatten().cumsum(0).sub_(1).mul_(present.flatten())
-        self._columns = columns.to(like.device)
-        self._positions = present.flatten().nonzero()[:, 0].to(like.device)
+        self._columns = columns.to(device)
+        self._positions = present.flatten().nonzero()[:, 0].to(device)
 
     def attend(
         self, layer: int, query: Tensor, key: Tensor, value: Tensor, *, scaling: float
     ) -> Tensor:
         """Return what each position makes of prompt and branch; see `Layout.attend`."""
-        rows, key_heads = len(self._is_prompt), key.shape[1]
+        rows = len(self._is_prompt)
         queries, new_keys, new_values = (
             _by_key_head(
                 one.index_select(0, self._columns).reshape(rows, self._new, -1, one.shape[-1]),
-                key_heads,
+                self._key_heads,
             )
             for one in (query, key, value)
         )
@@ -280,19 +271,22 @@ class Branches:
         end = self._used + self._new
         keys[:, self._used : end] = new_keys
         values[:, self._used : end] = new_values
-        if self._hidden.ndim > 3:  # the same for all layers
-            group = queries.shape[1] // self._new
-            each = self._hidden.expand(-1, key_heads, group, -1, -1)
-            self._hidden = each.reshape(rows * key_heads, group * self._new, end)
+        if self._hidden is None:  # the first layer makes it for all
+            self._hidden = self._unseen(group=queries.shape[1] // self._new, like=queries)
         weighed = _weighed(queries, keys[:, :end], values[:, :end], self._hidden, scaling)
         found = _by_position(weighed, rows=rows, columns=self._new).flatten(0, 1)
         return found.index_select(0, self._positions)
 
+    def _unseen(self, *, group: int, like: Tensor) -> Tensor:
+        """Return what hides other branches, shape ``(rows * key heads, group * new, columns)``."""
+        hidden = torch.zeros(self._seen.shape, dtype=like.dtype).masked_fill_(~self._seen, _HIDDEN)
+        each = hidden[:, None, None].expand(-1, self._key_heads, group, -1, -1)
+        return each.flatten(2, 3).flatten(0, 1).to(like.device)
+
     def keep(self, rows: Tensor) -> None:
         """Forget all prompts but those at ``rows``."""
-        key_heads = len(self._states[0][0]) // len(self._is_prompt)
-        heads = torch.arange(key_heads)
-        members = (rows[:, None] * key_heads + heads).flatten().to(self._states[0][0].device)
+        heads = torch.arange(self._key_heads)
+        members = (rows[:, None] * self._key_heads + heads).flatten().to(self._states[0][0].device)
         self._states = [
             tuple(states.index_select(0, members) for states in one) for one in self._states
         ]

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from euds.models.attention import Branches, Texts
+from euds.models.attention import Branches, EndToEnd
 from euds.models.batching import batches_of, filled, rows_needed
 from euds.models.network import Network
 
@@ -117,7 +117,7 @@ class Tree:
         order, last, kept = [], [], []
         for batch, members in _batches(network, prompts, batch_tokens=batch_tokens):
             sequences = [prompts[index] for index in members]
-            layout = Texts([len(one) for one in sequences], device=network.device, keep=True)
+            layout = EndToEnd([len(one) for one in sequences], device=network.device, keep=True)
             features = network.read_packed(sequences, layout)
             order.append(batch)
             last.append(features[_ends(prompts, members)][: len(batch)])
@@ -153,7 +153,7 @@ class Tree:
         Tensor, shape (present, width)
             Row by row.
         """
-        self._layout.extend(branches, depths, present, like=self.last)
+        self._layout.extend(branches, depths, present)
         places = self._lengths[:, None] + depths[None, :]
         return self._network.packed(tokens[present], places[present], self._layout)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, cycle
@@ -11,12 +12,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from euds.models.attention import NAME, Layout, Texts, register
+from euds.models.attention import NAME, EndToEnd, Layout, register
 from euds.models.batching import FEWEST_POSITIONS
 from euds.models.extras import quiet_transformers, readable_load_errors
 from euds.models.precision import Precision
 
 __all__ = ["Network", "attention_on", "best_device"]
+
+_LOG = logging.getLogger(__name__)
 
 # The LM head runs in blocks of the vocabulary: a block's weights and logits stay in the cache, and
 # each block is reduced to a few numbers a position at once.
@@ -44,7 +47,7 @@ class Network:
     """A loaded causal model, taken apart into a body and a head where that is possible.
 
     The body gives one feature vector a position, the head turns features into logits. Logits are
-    large (a vocabulary a position), so they are made in chunks and reduced at once.
+    large (a vocabulary a position), so they are made in blocks of it and reduced at once.
 
     Parameters
     ----------
@@ -117,7 +120,7 @@ class Network:
         Tensor, shape (positions, width)
         """
         if self.packs:
-            layout = Texts([len(ids) for ids in sequences], device=self.device)
+            layout = EndToEnd([len(ids) for ids in sequences], device=self.device)
             return self.read_packed(sequences, layout)
         return self.features(torch.tensor(sequences))[0].flatten(0, 1)
 
@@ -298,10 +301,10 @@ def _lse_and_mean(logits: Tensor) -> tuple[Tensor, Tensor]:
     return lse, mean
 
 
-def _with_copies(chunk: Tensor) -> Tensor:
+def _with_copies(features: Tensor) -> Tensor:
     """Return features with enough rows to round like many (see `batching`)."""
-    missing = FEWEST_POSITIONS - len(chunk)
-    return chunk if missing <= 0 else torch.cat([chunk, chunk[:1].expand(missing, -1)])
+    missing = FEWEST_POSITIONS - len(features)
+    return features if missing <= 0 else torch.cat([features, features[:1].expand(missing, -1)])
 
 
 def _head_is_all_there_is(model: Any) -> bool:
@@ -320,6 +323,15 @@ def _head_is_all_there_is(model: Any) -> bool:
 
 _TRIED_LENGTHS = (11, 40)
 _AGREEMENT = {torch.float32: 1e-3, torch.bfloat16: 0.08}
+# What models raise that do not take positions, or their attention, in this form.
+_NOT_TAKEN = (
+    AttributeError,
+    LookupError,
+    NotImplementedError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 
 
 def _can_pack(network: Network) -> bool:
@@ -332,9 +344,13 @@ def _can_pack(network: Network) -> bool:
     settings = model.config.get_text_config()
     kinds = set(getattr(settings, "layer_types", None) or ["full_attention"])
     if kinds != {"full_attention"} or getattr(settings, "sliding_window", None) is not None:
+        _tell_why_not(model, "its layers do not all attend to everything")
         return False
     sequences = [
-        [(place * 7919 + length) % settings.vocab_size for place in range(length)]
+        [
+            (place * 7919 + length) % settings.vocab_size
+            for place in range(min(length, network.max_positions or length))
+        ]
         for length in _TRIED_LENGTHS
     ]
     as_loaded = model.config._attn_implementation
@@ -344,19 +360,17 @@ def _can_pack(network: Network) -> bool:
             register()
             model.set_attn_implementation(NAME)
             together = replace(network, packs=True).read(sequences)
-        except (
-            AttributeError,
-            IndexError,
-            NotImplementedError,
-            RuntimeError,
-            TypeError,
-            ValueError,
-        ):
-            # The model does not take positions, or its attention, in this form.
-            model.set_attn_implementation(as_loaded)
-            return False
-    difference = (together - apart).abs().max()
-    if difference > _AGREEMENT[model.dtype] * apart.abs().max():
-        model.set_attn_implementation(as_loaded)
-        return False
-    return True
+        except _NOT_TAKEN as error:
+            reason = f"{type(error).__name__}: {error}"
+        else:
+            # Not a number is no agreement.
+            if (together - apart).abs().max() <= _AGREEMENT[model.dtype] * apart.abs().max():
+                return True
+            reason = "the numbers differ from those of its own attention"
+    model.set_attn_implementation(as_loaded)
+    _tell_why_not(model, reason)
+    return False
+
+
+def _tell_why_not(model: Any, reason: str) -> None:
+    _LOG.info("%s reads texts of one length at a time: %s", type(model).__name__, reason)

@@ -1,9 +1,10 @@
-"""What 8-bit products would give: they are faster, but the ranks must stay.
+"""What fewer bits do to GE: how far it moves, whether ranks stay, and what time is saved.
 
-    python benchmarks/int8.py
+    python benchmarks/precision.py
 
-Linear layers of the body, in 8 bits with a scale for each token and each channel, against bfloat16;
-ranks against float32. Not part of euds. Writes results/int8.json.
+bfloat16, which euds computes in where the processor has it, and 8-bit products (the body's linear
+layers, with a scale for each token and each channel), which it does not; against float32. Writes
+results/precision.json.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from speed import MODEL, texts_of
 from euds.models import load_language_model
 from euds.models.sources import resolve
 
-RESULTS = Path(__file__).parent / "results" / "int8.json"
+RESULTS = Path(__file__).parent / "results" / "precision.json"
 KEPT: dict[str, tuple[str, ...]] = {
     "all layers": (),
     "all but down_proj": ("down_proj",),
