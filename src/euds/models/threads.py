@@ -1,9 +1,8 @@
 """How the cores of a machine are shared out.
 
 Torch by default splits each operation over all cores and waits for the slowest of them. Operations
-on a few hundred positions are short, so that the waiting counts; and where another program takes a
-core for a moment, all wait for it. Several threads that each do whole batches on one core
-have nothing to wait for.
+on a few hundred positions are short, and where another program takes a core for a moment, all wait
+for it. Several threads that each do whole batches on one core have nothing to wait for.
 """
 
 from __future__ import annotations
