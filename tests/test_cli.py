@@ -435,3 +435,28 @@ def test_selecting_leaves_a_users_own_subset_alone(folder):
     (folder / "run" / "subset-500.jsonl").write_text("mine")
     euds("select", "run", "--keep", "5", cwd=folder)
     assert (folder / "run" / "subset-500.jsonl").read_text() == "mine"
+
+
+def test_no_subset_leaves_out_the_subset_and_nothing_else(folder):
+    first = json.loads(toy_run(folder, "--keep", "9", "--json").stdout)
+    run = folder / "run"
+    with_subset = {path.name: path.read_bytes() for path in run.iterdir()}
+    ran = euds("select", "run", "--keep", "9", "--no-subset", "--json", cwd=folder)
+    second = json.loads(ran.stdout)
+    # The subset of the first selection would pass for that of the second.
+    assert {path.name for path in run.iterdir()} == set(with_subset) - {"subset.jsonl"}
+    for name in ("pool.parquet", "scores.parquet", "selection.parquet", "rejected.jsonl"):
+        assert (run / name).read_bytes() == with_subset[name]
+    assert second["rows"] == first["rows"]
+    assert set(first["files"]) - set(second["files"]) == {"subset"}
+    manifest = json.loads((run / "manifest.json").read_text())
+    assert "subset.jsonl" not in manifest["checksums"]
+    euds("select", "run", "--keep", "9", cwd=folder)
+    assert (run / "subset.jsonl").read_bytes() == with_subset["subset.jsonl"]
+
+
+def test_a_run_without_a_subset_names_none(folder):
+    ran = toy_run(folder, "--keep", "9", "--no-subset")
+    assert "subset" not in ran.stdout.lower()
+    assert not list((folder / "run").glob("subset*"))
+    assert pl.read_parquet(folder / "run" / "selection.parquet")["kept"].sum() == 9

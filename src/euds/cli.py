@@ -82,6 +82,14 @@ Out = Annotated[
     Path | None,
     typer.Option(help="The run folder.", show_default="the input's name and '-euds'"),
 ]
+NoSubset = Annotated[
+    bool,
+    typer.Option(
+        "--no-subset",
+        help="Do not write the kept rows: selection.parquet says which they are.",
+        rich_help_panel="Output",
+    ),
+]
 
 
 def _show_version(wanted: bool) -> None:
@@ -118,12 +126,23 @@ def run(
     report: ReportOptions,
     output: OutputOptions,
     out: Out = None,
+    no_subset: NoSubset = False,
 ) -> None:
     """Read, score, select and write the subset, in one go."""
     request = request_of(selecting)  # a mistake in it should not cost the time of scoring
     ledger, folder, pool, table = read_and_score(inputs, reading, scoring, output, out)
     selection = select_rows(pool, table, request, output, ledger)
-    finish(folder, pool, table, selection, ledger, output, inputs, report=report)
+    finish(
+        folder,
+        pool,
+        table,
+        selection,
+        ledger,
+        output,
+        inputs,
+        report=report,
+        no_subset=no_subset,
+    )
 
 
 @app.command(
@@ -157,6 +176,7 @@ def select(
     report: ReportOptions,
     output: OutputOptions,
     out: Out = None,
+    no_subset: NoSubset = False,
 ) -> None:
     """Select again from an earlier run's scores, with another rule, interval or budget."""
     from euds.ledger import Ledger
@@ -172,7 +192,17 @@ def select(
         folder = RunFolder.create(out, inputs=inputs)
         folder.save_scored(pool, table)
     selection = select_rows(pool, table, request, output, ledger)
-    finish(folder, pool, table, selection, ledger, output, inputs, report=report)
+    finish(
+        folder,
+        pool,
+        table,
+        selection,
+        ledger,
+        output,
+        inputs,
+        report=report,
+        no_subset=no_subset,
+    )
 
 
 Test = Annotated[

@@ -308,6 +308,7 @@ def finish(
     report: ReportOptions | None = None,
     proof: "Proof | None" = None,
     left_out: "pl.DataFrame | None" = None,
+    no_subset: bool = False,
 ) -> None:
     """Write what is left to write, the manifest last, and show the summary."""
     from euds.summary import summarise
@@ -317,7 +318,9 @@ def finish(
     files = {"folder": str(folder.path)}
     with ledger.stage("writing"):
         if selection is not None:
-            files["subset"] = str(folder.save_selection(selection))
+            subset = folder.save_selection(selection, subset=not no_subset)
+            if subset is not None:
+                files["subset"] = str(subset)
         if proof is not None and left_out is not None:
             files["results"] = str(folder.save_results(proof.results, left_out))
     if report is not None and selection is not None and not report.no_report:

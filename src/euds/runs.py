@@ -6,7 +6,7 @@
         pool.parquet         the samples, and their records as they were read
         scores.parquet       the score table
         selection.parquet    kept, reason, ranks, inclusion, by id
-        subset.<as input>    the kept rows, in the input's own format
+        subset.<as input>    the kept rows, in the input's own format; not with --no-subset
         rejected.jsonl       rows that could not be used: file, line, reason, raw
         report.html          the page for people; with a proof also table.md and figures/
         results.json         what a proof found
@@ -201,13 +201,18 @@ class RunFolder:
             table.save(aside)
         write_rejected(pool, self.path / _REJECTED)
 
-    def save_selection(self, selection: Selection) -> Path:
-        """Write the selection and the subset; return the subset's path."""
+    def save_selection(self, selection: Selection, *, subset: bool = True) -> Path | None:
+        """Write the selection and the subset; return the subset's path.
+
+        Without a subset only that of an earlier selection is taken away, and None is returned.
+        """
         self._remove(self._manifest_path)
         self._remove_subset()
         self._remove_proof()  # it was about another selection
         with atomic_write(self.path / _SELECTION) as aside:
             selection.frame.write_parquet(aside)
+        if not subset:
+            return None
         return selection.write(self.path / f"subset{selection.pool.source.suffix}")
 
     def save_results(self, results: dict[str, Any], left_out: pl.DataFrame) -> Path:

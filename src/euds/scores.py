@@ -64,9 +64,10 @@ class ScoreTable:
         ``id``, score columns, and for each scorer ``<scorer>_reason``: null where the score is
         there, else why it is not.
     provenance : dict
-        Per scorer what a reader should know (model, prompt, precision); under ``stages`` what was
-        measured and how long it took; under ``spent_seconds`` what each scorer cost in all, in
-        this run and earlier ones. Times are not saved.
+        Per scorer what a reader should know (model, prompt, precision); under ``precision`` why
+        the language model computes in it; under ``stages`` what was measured and how long it took;
+        under ``spent_seconds`` what each scorer cost in all, in this run and earlier ones. Times
+        are not saved.
     """
 
     frame: pl.DataFrame

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, get_args
 
 from euds.engines.base import Engine
@@ -13,6 +13,7 @@ from euds.errors import OptionError, check_settings, did_you_mean
 from euds.measuring import Measurer, StageRecord
 from euds.models import resolve_precision
 from euds.models.sources import resolve
+from euds.models.trial import Tuning, try_out
 from euds.pool import Pool
 from euds.progress import Progress
 from euds.progress_bars import default_progress
@@ -50,7 +51,8 @@ class ScoreSettings:
         Names of the language model, of the encoder that compares answers, and of an entailment
         model to compare them with instead.
     precision : {"auto", "float32", "bfloat16"}
-        What the language model computes in.
+        What the language model computes in; for ``auto`` it is tried out once on a machine (see
+        `euds.models.trial`).
     max_tokens, max_context_tokens : int
         Where text and context are cut: each scorer counts in its own tokens, words for IE.
     answers, max_new_tokens : int
@@ -58,7 +60,8 @@ class ScoreSettings:
     seed : int
         Of the sampled answers.
     batch_tokens : int or None
-        Tokens that go through a model together; changes speed, not scores.
+        Tokens that go through a model together; changes speed, not scores. None takes the default
+        or, where the model was tried out, what was fastest.
     """
 
     task: str | None = None
@@ -142,20 +145,33 @@ def score(
     chosen = make_settings(**settings)
     shown = progress or default_progress()
     measurer = Measurer(store or Store.default(), engine or LocalEngine(), shown)
+    # Made once before: a mistake should not cost the time of trying out the model.
+    scorers = make_scorers(asked, chosen, label_names=pool.label_names)
+    provenance: dict[str, Any] = {"pool": pool.fingerprint, "settings": asdict(chosen)}
     try:
-        return _score(
-            pool, make_scorers(asked, chosen, label_names=pool.label_names), measurer, chosen
-        )
+        if {"ge", "se"} & set(asked):
+            tuning = try_out(resolve(chosen.model), chosen.precision, shown)
+            provenance["precision"] = {"chosen": tuning.precision, "why": tuning.why}
+            scorers = make_scorers(asked, _tuned(chosen, tuning), label_names=pool.label_names)
+        return _score(pool, scorers, measurer, provenance)
     finally:
         shown.close()
 
 
+def _tuned(settings: ScoreSettings, tuning: Tuning) -> ScoreSettings:
+    """Return the settings with what was found out about the model; a given batch size stays."""
+    return replace(
+        settings,
+        precision=tuning.precision,
+        batch_tokens=settings.batch_tokens or tuning.batch_tokens,
+    )
+
+
 def _score(
-    pool: Pool, scorers: Sequence[Scorer], measurer: Measurer, settings: ScoreSettings
+    pool: Pool, scorers: Sequence[Scorer], measurer: Measurer, provenance: dict[str, Any]
 ) -> ScoreTable:
     texts = pool.texts
     frame = pool.frame.select("id", "key")
-    provenance: dict[str, Any] = {"pool": pool.fingerprint, "settings": asdict(settings)}
     provenance["spent_seconds"] = {}
     for scorer in scorers:
         started, stages = time.perf_counter(), len(measurer.stages)

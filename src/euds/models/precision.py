@@ -8,7 +8,7 @@ from typing import Literal, cast
 
 from euds.errors import OptionError
 
-__all__ = ["Precision", "resolve_precision"]
+__all__ = ["Precision", "may_have_gpu", "resolve_precision"]
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -21,7 +21,8 @@ def resolve_precision(precision: str = "auto") -> Precision:
     """Return the precision meant: for ``auto`` bfloat16 where the hardware has it, else float32.
 
     Bfloat16 is fast on processors with AVX512-BF16 or AMX and on GPUs; elsewhere it is emulated,
-    and slower than float32.
+    and slower than float32. Whether a language model can afford it is told by
+    `euds.models.trial.try_out`.
 
     Raises
     ------
@@ -43,7 +44,7 @@ def _has_fast_bfloat16() -> bool:
     flags = _cpu_flags()
     if flags is not None and flags & _CPU_FLAGS:
         return True
-    if flags is not None and not any(Path(device).exists() for device in _GPU_DEVICES):
+    if not may_have_gpu():
         return False
     try:
         import torch
@@ -53,6 +54,11 @@ def _has_fast_bfloat16() -> bool:
         return bool(torch.cuda.is_bf16_supported())
     supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
     return bool(supported and supported())
+
+
+def may_have_gpu() -> bool:
+    """Return whether torch could find a GPU here; False is certain, and known without torch."""
+    return _cpu_flags() is None or any(Path(device).exists() for device in _GPU_DEVICES)
 
 
 def _cpu_flags() -> frozenset[str] | None:

@@ -1,0 +1,233 @@
+"""What a language model computes in on this machine, and how much of a pool it reads at once.
+
+Bfloat16 is about twice as fast as float32 where the hardware has it, and for most models it changes
+no rank to speak of. For some it does, so a model is tried out before it is believed: a few dozen
+texts are read in both precisions. In the same trial a few batch sizes are timed. What was found is
+kept in the cache, for this model on this machine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import math
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from euds.atomic import write_bytes_atomically
+from euds.errors import StoreError
+from euds.locations import cache_dir
+from euds.models.machine import describe_machine
+from euds.models.memory import float32_bytes, free_bytes
+from euds.models.precision import Precision, resolve_precision
+from euds.models.sources import ModelReference
+from euds.models.threads import cores_shared_out
+from euds.models.trial_texts import TRIAL_TEXTS
+from euds.progress import Progress
+
+if TYPE_CHECKING:
+    from euds.models.transformers_lm import TransformersLM
+
+__all__ = ["Tuning", "try_out"]
+
+_LOG = logging.getLogger(__name__)
+
+_FORMAT = 1  # goes up whenever the same model on the same machine is to be tried out anew
+_LEAST_SPEARMAN = 0.998
+_MOST_TOKENS = 64
+_BATCH_TOKENS = {"cpu": (256, 512, 1024), "cuda": (4_096, 8_192, 16_384)}
+_REPEATS = {"cpu": 1, "cuda": 64}
+_WORTH_A_CHANGE = 1.1
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How a model is run on this machine.
+
+    Parameters
+    ----------
+    precision : {"float32", "bfloat16"}
+        What it computes in.
+    batch_tokens : int or None
+        Tokens that go through it together; None leaves the default. It changes speed and not
+        numbers.
+    why : str
+        What the precision was chosen for.
+    """
+
+    precision: Precision
+    batch_tokens: int | None
+    why: str
+
+
+def try_out(reference: ModelReference, precision: str, progress: Progress) -> Tuning:
+    """Return how to run a language model; where it is not known yet, try it out.
+
+    Nothing is tried out where there is nothing to choose: for a precision that was asked for, for
+    the toy model, and where the hardware has no fast bfloat16.
+
+    Parameters
+    ----------
+    reference : ModelReference
+        The model.
+    precision : {"auto", "float32", "bfloat16"}
+        What was asked for.
+    progress : Progress
+        Is told that the model is tried out, and if bfloat16 is not good enough.
+
+    Raises
+    ------
+    OptionError
+        If there is no such precision.
+    ModelError
+        If the model cannot be loaded.
+    """
+    fastest = resolve_precision(precision)
+    if precision != "auto":
+        return Tuning(fastest, None, "it was asked for")
+    if reference.folder is None:
+        return Tuning(fastest, None, "the toy model computes nothing")
+    if fastest == "float32":
+        _LOG.info("%s computes in float32: no fast bfloat16 here", reference.name)
+        return Tuning(fastest, None, "the hardware has no fast bfloat16")
+    if find_spec("torch") is None:  # which is said when the model is needed
+        return Tuning(fastest, None, "not tried out, as torch is not installed")
+    key = {"format": _FORMAT, "model": reference.fingerprint, "machine": describe_machine()}
+    path = _path(key)
+    known = _read(path, key)
+    if known is not None:
+        return known
+    needed, free = float32_bytes(reference.folder), free_bytes()
+    if free is not None and needed > free:
+        why = f"not tried out: in float32 it takes {needed / 2**30:.1f} GiB, and fewer are free"
+        _LOG.info("%s computes in bfloat16, %s", reference.name, why)
+        return Tuning(fastest, None, why)
+    progress.note(
+        f"{reference.name} is new to this machine: trying out bfloat16 and a few batch sizes, once"
+    )
+    tuning, found = _tried(reference.folder)
+    if tuning.precision == "float32":
+        progress.note(f"  {reference.name} will compute in float32: {tuning.why}")
+    content = {"key": key, "tuning": asdict(tuning), "found": found}
+    with contextlib.suppress(StoreError):  # only time is lost
+        write_bytes_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
+    return tuning
+
+
+def _path(key: dict[str, Any]) -> Path:
+    digest = hashlib.blake2b(json.dumps(key, sort_keys=True).encode(), digest_size=16)
+    return cache_dir() / "models" / "trials" / f"{digest.hexdigest()}.json"
+
+
+def _read(path: Path, key: dict[str, Any]) -> Tuning | None:
+    """Return what was found earlier, None if there is nothing or it cannot be read."""
+    try:
+        content = json.loads(path.read_bytes())
+        tuning = Tuning(**content["tuning"])
+        sizes = (None, *(size for of_device in _BATCH_TOKENS.values() for size in of_device))
+        intact = (
+            content["key"] == key
+            and tuning.precision in ("float32", "bfloat16")
+            and tuning.batch_tokens in sizes
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return tuning if intact else None
+
+
+def _tried(folder: Path) -> tuple[Tuning, dict[str, Any]]:
+    """Try out a model; return what is best, and the figures that say so."""
+    from euds.models.transformers_lm import TransformersLM
+
+    # One copy at a time: the first is gone before the next is loaded.
+    exact = _means(TransformersLM.load(folder, precision="float32"))
+    lm = TransformersLM.load(folder, precision="bfloat16")
+    spearman = dict(zip(("entropy", "surprise"), _correlations(exact, _means(lm)), strict=True))
+    told = ", ".join(f"{rho:.4f} of {name}" for name, rho in spearman.items())
+    # Not a number is no agreement.
+    agrees = all(rho >= _LEAST_SPEARMAN for rho in spearman.values())
+    if not agrees:
+        del lm
+        lm = TransformersLM.load(folder, precision="float32")
+    batch_tokens, rates = _fastest_batches(lm)
+    tuning = Tuning(
+        "bfloat16" if agrees else "float32",
+        batch_tokens,
+        f"bfloat16 ranks {len(TRIAL_TEXTS)} texts "
+        f"{'as float32 does' if agrees else 'in another order than float32'} "
+        f"(Spearman {told}; at least {_LEAST_SPEARMAN} is asked for)",
+    )
+    return tuning, {"spearman": spearman, "tokens a second": rates}
+
+
+def _means(lm: TransformersLM) -> NDArray[np.float64]:
+    """Return the mean entropy and the mean surprise of each text, shape ``(2, texts)``."""
+    found = lm.token_statistics(
+        TRIAL_TEXTS, [None] * len(TRIAL_TEXTS), max_tokens=_MOST_TOKENS, max_context_tokens=0
+    )
+    return np.array(
+        [
+            [one.entropy_nats.mean(dtype=np.float64) for one in found],
+            [one.nll_nats.mean(dtype=np.float64) for one in found],
+        ]
+    )
+
+
+def _correlations(exact: NDArray[np.float64], found: NDArray[np.float64]) -> list[float]:
+    """Return Spearman's correlation row by row; not a number where it is not defined."""
+    return [
+        float(
+            pl.select(
+                pl.corr(pl.lit(pl.Series(one)), pl.lit(pl.Series(other)), method="spearman")
+            ).item()
+        )
+        if np.isfinite([one, other]).all()
+        else math.nan
+        for one, other in zip(exact, found, strict=True)
+    ]
+
+
+def _fastest_batches(lm: TransformersLM) -> tuple[int | None, dict[str, float]]:
+    """Return the batch size to use, None for the default, and the tokens a second of each.
+
+    Another size than the default must be faster by a tenth, and that twice: a program that ran
+    beside the first time must not decide.
+    """
+    default = lm.batch_tokens
+    device = lm.network.device.type
+    texts = TRIAL_TEXTS * _REPEATS[device]
+    rates = {size: _rate(lm, size, texts) for size in _BATCH_TOKENS[device]}
+    best = max(rates, key=rates.__getitem__)
+    chosen = None
+    if best != default and rates[best] > _WORTH_A_CHANGE * rates[default]:
+        again, of_default = _rate(lm, best, texts), _rate(lm, default, texts)
+        chosen = best if again > _WORTH_A_CHANGE * of_default else None
+    return chosen, {str(size): round(rate, 1) for size, rate in rates.items()}
+
+
+def _rate(lm: TransformersLM, batch_tokens: int, texts: Sequence[str]) -> float:
+    """Return how many tokens a second are read, where every worker reads all texts, as in a run."""
+    reader = replace(lm, batch_tokens=batch_tokens)
+    nothing = [None] * len(texts)
+
+    def read(_: int) -> int:
+        found = reader.token_statistics(
+            texts, nothing, max_tokens=_MOST_TOKENS, max_context_tokens=0
+        )
+        return sum(len(one.nll_nats) for one in found)
+
+    with cores_shared_out() as workers, ThreadPoolExecutor(workers) as threads:
+        started = time.perf_counter()
+        tokens = sum(threads.map(read, range(workers)))
+        return tokens / (time.perf_counter() - started)
