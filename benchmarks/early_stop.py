@@ -1,6 +1,6 @@
 """Whether sampling could stop early, and whether equal beginnings of answers could be shared.
 
-    python benchmarks/early_stop.py [--prompts 60]
+    python benchmarks/early_stop.py [--prompts 40]
 
 The answers are those that semantic entropy of sampled answers is made of: ten a question, asked as
 `euds run --task answer` asks.
@@ -52,12 +52,15 @@ class Drawn:
 
     Parameters
     ----------
+    prompt_tokens : int
+        The length of the prompt.
     tokens : tuple of tuple of int
         The tokens of each, in the order of the draws, the one that ended it included.
     probabilities : tuple of float
         Of each, by the model.
     """
 
+    prompt_tokens: int
     tokens: tuple[tuple[int, ...], ...]
     probabilities: tuple[float, ...]
 
@@ -97,6 +100,7 @@ def recorded() -> Iterator[dict[tuple[int, ...], Drawn]]:
             if tuple(prompt) in found:
                 continue
             found[tuple(prompt)] = Drawn(
+                len(prompt),
                 tuple(
                     tuple(tokens[:length].tolist())
                     for tokens, length in zip(draws.tokens[row], draws.lengths[row], strict=True)
@@ -132,10 +136,12 @@ def figures(drawn: Sequence[Drawn]) -> dict[str, float]:
     """Return what could be saved, as shares."""
     draws = sum(len(one.tokens) for one in drawn)
     steps = sum(one.steps(len(one.tokens)) for one in drawn)
+    prompts = sum(one.prompt_tokens for one in drawn)
     result: dict[str, float] = {
         "prompts": len(drawn),
         "draws": draws,
         "decoding steps": steps,
+        "prompt tokens": prompts,
         f"prompts with {KNOWN:.0%} known after {FIRST_LOOK} draws": float(
             np.mean([one.known(FIRST_LOOK) >= KNOWN for one in drawn])
         ),
@@ -153,13 +159,16 @@ def figures(drawn: Sequence[Drawn]) -> dict[str, float]:
         result[f"decoding steps saved, {name}"] = 1 - kept / steps
     shared = sum(one.distinct_steps for one in drawn)
     result["decoding steps saved by sharing equal beginnings"] = 1 - shared / steps
+    result["all tokens read saved by sharing equal beginnings"] = (steps - shared) / (
+        steps + prompts
+    )
     return {name: round(value, 4) for name, value in result.items()}
 
 
 def main() -> None:
     """Measure, print and keep."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--prompts", type=int, default=60)
+    parser.add_argument("--prompts", type=int, default=40)
     given = parser.parse_args()
     results: dict[str, Any] = {}
     for name in DATASETS:

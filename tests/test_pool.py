@@ -55,3 +55,24 @@ def test_taking_rows_takes_their_records_along():
     assert len(pool) == 4
     with pytest.raises(pl.exceptions.PolarsError):
         pool.take(pl.Series([True, False]))
+
+
+def test_a_loaded_pool_knows_its_fingerprint_and_a_part_of_it_has_its_own(tmp_path):
+    pool = make_pool(TEXTS)
+    pool.save(tmp_path / "pool.parquet")
+    loaded = Pool.load(tmp_path / "pool.parquet")
+    assert "fingerprint" in vars(loaded)  # it was not made again
+    assert loaded.fingerprint == pool.fingerprint
+    mask = pl.Series([True] + [False] * (len(pool) - 1))
+    assert loaded.take(mask).fingerprint == pool.take(mask).fingerprint != pool.fingerprint
+
+
+def test_a_pool_without_a_fingerprint_gets_one(tmp_path):
+    pool = make_pool(TEXTS)
+    pool.save(tmp_path / "pool.parquet")
+    metadata = pl.read_parquet_metadata(tmp_path / "pool.parquet")
+    source = {"euds.source": metadata["euds.source"]}  # as it was saved earlier
+    pl.read_parquet(tmp_path / "pool.parquet").write_parquet(
+        tmp_path / "old.parquet", metadata=source
+    )
+    assert Pool.load(tmp_path / "old.parquet").fingerprint == pool.fingerprint

@@ -37,6 +37,7 @@ REJECTED_SCHEMA = {
 }
 _RECORD_PREFIX = "source."
 _SOURCE_METADATA = "euds.source"
+_FINGERPRINT_METADATA = "euds.fingerprint"
 
 
 def text_key(text: str, context: str | None = None) -> str:
@@ -221,15 +222,24 @@ class Pool:
         frame = self.frame.hstack(
             self.records.rename(lambda name: f"{_RECORD_PREFIX}{name}").get_columns()
         )
-        frame.write_parquet(path, metadata={_SOURCE_METADATA: json.dumps(asdict(self.source))})
+        metadata = {
+            _SOURCE_METADATA: json.dumps(asdict(self.source)),
+            _FINGERPRINT_METADATA: self.fingerprint,
+        }
+        frame.write_parquet(path, metadata=metadata)
 
     @classmethod
-    def load(cls, path: Path) -> Pool:
-        """Read a pool that `save` wrote."""
+    def load(cls, path: Path, *, rejected: pl.DataFrame | None = None) -> Pool:
+        """Read a pool that `save` wrote, and give it the rows that were refused."""
         metadata = pl.read_parquet_metadata(path)
         source = json.loads(metadata[_SOURCE_METADATA])
         source["columns"] = tuple(source["columns"])
         frame = pl.read_parquet(path)
         names = [name for name in frame.columns if name.startswith(_RECORD_PREFIX)]
         records = frame.select(names).rename(lambda name: name.removeprefix(_RECORD_PREFIX))
-        return cls(frame.select(list(POOL_SCHEMA)), records, Source(**source))
+        refused = pl.DataFrame(schema=REJECTED_SCHEMA) if rejected is None else rejected
+        pool = cls(frame.select(list(POOL_SCHEMA)), records, Source(**source), refused)
+        if _FINGERPRINT_METADATA in metadata:
+            # What was saved with the rows need not be made of them again: that takes a sort.
+            vars(pool)["fingerprint"] = metadata[_FINGERPRINT_METADATA]
+        return pool

@@ -17,7 +17,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import hashlib
 import importlib.metadata
 import json
@@ -270,12 +269,13 @@ class RunFolder:
 
     def load_pool(self) -> Pool:
         """Read the pool, with its rejected rows."""
-        pool = self._load(_POOL, Pool.load)
-        rejected = self.path / _REJECTED
-        if not rejected.exists() or not rejected.stat().st_size:
-            return pool
-        rows = self._load(_REJECTED, lambda path: pl.read_ndjson(path, schema=REJECTED_SCHEMA))
-        return dataclasses.replace(pool, rejected=rows)
+        path = self.path / _REJECTED
+        rejected = pl.DataFrame(schema=REJECTED_SCHEMA)
+        if path.exists() and path.stat().st_size:
+            rejected = self._load(
+                _REJECTED, lambda file: pl.read_ndjson(file, schema=REJECTED_SCHEMA)
+            )
+        return self._load(_POOL, lambda file: Pool.load(file, rejected=rejected))
 
     def load_scores(self) -> ScoreTable:
         """Read the scores."""

@@ -26,8 +26,10 @@ _WRITTEN = (
     "Der Zug nach Hamburg hat heute vierzig Minuten Verspätung. Wir bitten um Entschuldigung.",
     "Preheat the oven to 180 degrees. Beat the eggs with the sugar until pale, then fold in the "
     "flour and the melted butter.",
-    "No, it isn't.",
-    "Elle ouvrit la fenêtre et regarda longtemps la mer sans rien dire.",
+    "Humpty Dumpty sat on a wall, Humpty Dumpty had a great fall. All the king's horses and all "
+    "the king's men couldn't put Humpty together again.",
+    "Elle ouvrit la fenêtre et regarda longtemps la mer sans rien dire, puis elle descendit au "
+    "jardin.",
     "Heavy tails in the noise bias the estimator, yet its median converges at the usual rate once "
     "the largest residuals are trimmed.",
     "SELECT name, COUNT(*) FROM orders WHERE total > 100 GROUP BY name ORDER BY 2 DESC;",
@@ -38,13 +40,16 @@ _WRITTEN = (
     "the league.",
     "Patient, 54, presents with intermittent chest pain on exertion; no fever; ECG unremarkable; "
     "started on aspirin.",
-    "one two three four five six seven eight nine ten eleven twelve",
+    "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
+    "sixteen seventeen eighteen nineteen twenty twenty-one twenty-two twenty-three",
     "ERROR 2031-04-07 03:12:44 worker-7: connection reset by peer (attempt 3 of 5), retry in 8 s",
-    "My brother, whom the neighbours that you met yesterday had invited, never came.",
+    "My brother, whom the neighbours that you met yesterday at the market had invited to their "
+    "wedding, never came.",
     "Вчера весь день шёл дождь, и мы остались дома.",
     "Thank you for your email. I am out of the office until Monday and will answer when I am back.",
     '{"id": 4711, "tags": ["blue", "large"], "price": 12.5, "in_stock": true}',
-    "Grandmaster sacrifices queen, loses on time, blames Wi-Fi.",
+    "Grandmaster sacrifices queen, loses on time, blames Wi-Fi; federation shrugs, sponsors of "
+    "the chess boom quietly sell their boards.",
     "Il treno è partito senza di noi, e la prossima corsa è domani mattina alle sette.",
 )
 

@@ -74,9 +74,11 @@ def _distributions(
 ) -> Section:
     kept = None
     if selection is not None:
-        kept = table.frame.select("id").join(
-            selection.frame.select("id", "kept"), on="id", how="left", maintain_order="left"
-        )["kept"]
+        kept = selection.frame["kept"]
+        if not selection.frame["id"].equals(table.frame["id"]):  # scores of another order or pool
+            kept = table.frame.select("id").join(
+                selection.frame.select("id", "kept"), on="id", how="left", maintain_order="left"
+            )["kept"]
     intervals = {} if selection is None else _raw_intervals(selection)
     look = (
         "Look at the shape: a single narrow peak means that the score hardly tells texts apart."
@@ -299,10 +301,8 @@ def _classes(
 
 def _label_shares(pool: Pool, selection: Selection) -> dict[str, dict[str, float]]:
     """Return the share of each label in pool and subset; nothing where labels are no classes."""
-    rows = pool.frame.select("id", "label").join(
-        selection.frame.select("id", "kept"), on="id", how="left"
-    )
-    rows = rows.filter(pl.col("label").is_not_null())
+    labelled = pool.frame.select("id", "label").filter(pl.col("label").is_not_null())
+    rows = labelled.join(selection.frame.select("id", "kept"), on="id", how="left")
     names = rows["label"].n_unique()
     # Labels of their own for almost every row are answers, that is texts, and no classes.
     if not names or names > _MOST_CLASSES or rows.height < _FEWEST_ROWS_A_CLASS * names:

@@ -81,13 +81,13 @@ def draw_sample(
         .bottom_k(MOST_SAMPLED, by=["key", "id"])
         .sort("key", "id")
     )
-    rows = drawn.join(
-        table.frame.select("id", *columns), on="id", how="left", maintain_order="left"
-    )
+    is_drawn = pl.col("id").is_in(drawn["id"])  # few rows are found faster than all are looked up
+    scored = table.frame.select("id", *columns).filter(is_drawn)
+    rows = drawn.join(scored, on="id", how="left", maintain_order="left")
     if selection is None:
         rows = rows.with_columns(fate=pl.lit("scored"), reason=pl.lit(None, dtype=pl.String))
     else:
-        fates = selection.frame.select(
+        fates = selection.frame.filter(is_drawn).select(
             "id",
             "reason",
             fate=pl.when("kept").then(pl.lit("kept")).otherwise(pl.lit("dropped")),
