@@ -61,6 +61,7 @@ bench-speed: setup  ## against plain loops, peers and the machine's arithmetic; 
 	$(BIN)/python benchmarks/speed_training.py
 	$(BIN)/python benchmarks/rows.py
 	$(BIN)/python benchmarks/precision.py
+	$(BIN)/python benchmarks/early_stop.py
 	$(BIN)/python benchmarks/speed_page.py
 
 docs: setup  ## write docs/cli.md from the commands

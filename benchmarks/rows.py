@@ -1,6 +1,6 @@
 """How long and how much memory reading, IE, selecting and writing take for many short rows.
 
-    python benchmarks/rows.py [--rows 100000] [--most 1000000]
+    python benchmarks/rows.py [--rows 100000] [--most 1000000] [--only-select]
 
 Rows are words drawn from the words of the ``tweets`` data set, as many as its rows have.
 
@@ -8,7 +8,8 @@ Rows are words drawn from the words of the ``tweets`` data set, as many as its r
 2. From a file to a selected file, against DSIR. It is there after:
    pip install --no-deps --target build/peers data-selection==1.0.3 nltk regex joblib tqdm
 3. Whole runs of more and more rows: how time and memory grow.
-4. Selecting from scores that are there, without and with all that the command writes.
+4. Selecting from scores that are there: in Python, and the command with all that it writes, without
+   the subset, without subset and report.
 
 Whole processes are measured by the operating system's own accounting. Writes results/rows.json.
 """
@@ -200,12 +201,17 @@ def select_file(path: Path, out: Path, keep: int) -> None:
     euds.select(pool, scores, keep=str(keep), rule="ie").write(out)
 
 
+def run_command(folder: Path, rows: int) -> tuple[str, ...]:
+    """Return the whole command for a pool of some size; its run folder is ``run-<rows>``."""
+    pool, run = str(folder / f"{rows}.jsonl"), str(folder / f"run-{rows}")
+    return ("run", pool, "--scores", "ie", "--rule", "ie", "--keep", str(KEEP), "--out", run)
+
+
 def growth(folder: Path, sizes: list[int]) -> list[dict[str, Any]]:
     """Run the whole command on pools of several sizes; the run folders stay in ``folder``."""
     results: list[dict[str, Any]] = []
     for rows in sizes:
-        pool, run = str(folder / f"{rows}.jsonl"), str(folder / f"run-{rows}")
-        command = ("run", pool, "--scores", "ie", "--rule", "ie", "--keep", str(KEEP), "--out", run)
+        command = run_command(folder, rows)
         one: dict[str, Any] = {"rows": rows, **median_of(rounds_for(rows), *command)}
         one["microseconds_per_row"] = round(1e6 * one["seconds"] / rows, 1)
         one["bytes_per_row"] = round(one["peak_mib"] * 2**20 / rows)
@@ -241,9 +247,14 @@ def selecting(run: Path) -> dict[str, Any]:
 
 
 def select_command(run: Path, rows: int) -> dict[str, Any]:
-    """Run the command in a run folder: with start, subset, report and manifest."""
+    """Run the command in a run folder: with start, subset, report and manifest, and with less."""
     command = ("select", str(run), "--rule", "ie", "--keep", str(KEEP))
-    return {"rows": rows, **median_of(rounds_for(rows), *command)}
+    return {
+        "rows": rows,
+        **median_of(ROUNDS, *command),
+        "--no-subset": median_of(ROUNDS, *command, "--no-subset"),
+        "--no-subset --no-report": median_of(ROUNDS, *command, "--no-subset", "--no-report"),
+    }
 
 
 def main() -> None:
@@ -251,6 +262,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=100_000, help="of the comparisons")
     parser.add_argument("--most", type=int, default=1_000_000, help="of the whole runs")
+    parser.add_argument(
+        "--only-select", action="store_true", help="leave the other results as they are"
+    )
     arguments = parser.parse_args()
     sizes = sorted({min(10_000, arguments.rows), arguments.rows, arguments.most})
     with tempfile.TemporaryDirectory() as name:
@@ -258,7 +272,16 @@ def main() -> None:
         for rows in sizes:
             write_rows(folder / f"{rows}.jsonl", rows)
         path = folder / f"{arguments.rows}.jsonl"
-        result: dict[str, Any] = {
+        if arguments.only_select:
+            result: dict[str, Any] = json.loads(RESULTS.read_text(encoding="utf-8"))
+            for rows in sizes:
+                measured(*run_command(folder, rows))
+            runs = {rows: folder / f"run-{rows}" for rows in sizes}
+            result["select again"] = [select_command(run, rows) for rows, run in runs.items()]
+            result["select"] = [selecting(run) for run in runs.values()]
+            save(result)
+            return
+        result = {
             "cores": os.cpu_count(),
             "python": platform.python_version(),
             "polars": pl.__version__,
@@ -269,6 +292,11 @@ def main() -> None:
             "from file to file": against_dsir(path, arguments.rows),
             "select": [selecting(folder / f"run-{rows}") for rows in sizes],
         }
+    save(result)
+
+
+def save(result: dict[str, Any]) -> None:
+    """Keep the results, and print them."""
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(result, indent=2))

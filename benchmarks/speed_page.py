@@ -70,6 +70,21 @@ def row_figures(rows: dict[str, Any]) -> list[str]:
         f"| {one['rows']:,} | {one['seconds']} | {one['peak_mib']:,} | {selecting[one['rows']]} |"
         for one in rows["run --scores ie"]
     ]
+    lines += [
+        "",
+        "`euds select RUN`, whole processes: the start, reading pool and scores, selecting, the "
+        "diagnosis, `selection.parquet`, and the checksums of the manifest; then also what the "
+        "columns say. Seconds.",
+        "",
+        "| rows | with subset and report | `--no-subset` | `--no-subset --no-report` "
+        "| peak memory, MiB |",
+        "|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {one['rows']:,} | {one['seconds']} | {one['--no-subset']['seconds']} | "
+        f"{one['--no-subset --no-report']['seconds']} | {one['peak_mib']:,.0f} |"
+        for one in rows["select again"]
+    ]
     return [*lines, ""]
 
 

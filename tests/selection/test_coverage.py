@@ -111,6 +111,19 @@ def test_no_matrix_of_all_pairs_is_made():
     assert peak < 5e6
 
 
+def test_k_means_makes_no_matrix_of_all_pairs():
+    array = unit_vectors(6_000, 16)  # all pairs in float64 would be 288 MB
+    pool, vectors = pool_of(array)
+    select(pool, rule="k-means", keep=5, vectors=vectors)  # what is imported does not count
+    tracemalloc.start()
+    try:
+        select(pool, rule="k-means", keep=5, vectors=vectors)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 20e6
+
+
 @pytest.mark.parametrize("clusters", [1, 4, 9])
 def test_k_means_keeps_the_row_nearest_to_the_middle_of_each_cluster(clusters):
     rng = np.random.default_rng(clusters)

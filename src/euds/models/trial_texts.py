@@ -1,7 +1,7 @@
 """What a model is tried out on: short texts, likely and unlikely, written for this purpose.
 
-They differ in register, language and length, and some come with their words in another order as well, so that a model's
-entropies on them spread as widely as on a real pool.
+They differ in register, language and length, and some come with their words in another order as
+well, so that a model's entropies on them spread as widely as on a real pool.
 """
 
 from __future__ import annotations
