@@ -246,9 +246,9 @@ def selecting(run: Path) -> dict[str, Any]:
     }
 
 
-def select_command(run: Path, rows: int) -> dict[str, Any]:
+def select_command(folder: Path, rows: int) -> dict[str, Any]:
     """Run the command in a run folder: with start, subset, report and manifest, and with less."""
-    command = ("select", str(run), "--rule", "ie", "--keep", str(KEEP))
+    command = ("select", str(folder / f"run-{rows}"), "--rule", "ie", "--keep", str(KEEP))
     return {
         "rows": rows,
         **median_of(ROUNDS, *command),
@@ -269,16 +269,13 @@ def main() -> None:
     sizes = sorted({min(10_000, arguments.rows), arguments.rows, arguments.most})
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for rows in sizes:
+        for rows in [arguments.most] if arguments.only_select else sizes:
             write_rows(folder / f"{rows}.jsonl", rows)
         path = folder / f"{arguments.rows}.jsonl"
         if arguments.only_select:
             result: dict[str, Any] = json.loads(RESULTS.read_text(encoding="utf-8"))
-            for rows in sizes:
-                measured(*run_command(folder, rows))
-            runs = {rows: folder / f"run-{rows}" for rows in sizes}
-            result["select again"] = [select_command(run, rows) for rows, run in runs.items()]
-            result["select"] = [selecting(run) for run in runs.values()]
+            measured(*run_command(folder, arguments.most))
+            result["select again"] = select_command(folder, arguments.most)
             save(result)
             return
         result = {
@@ -287,7 +284,7 @@ def main() -> None:
             "polars": pl.__version__,
             # First, while this process is small; see `measured`.
             "run --scores ie": growth(folder, sizes),
-            "select again": [select_command(folder / f"run-{rows}", rows) for rows in sizes],
+            "select again": select_command(folder, arguments.most),
             "information entropy": information_entropy(path),
             "from file to file": against_dsir(path, arguments.rows),
             "select": [selecting(folder / f"run-{rows}") for rows in sizes],

@@ -70,22 +70,21 @@ def row_figures(rows: dict[str, Any]) -> list[str]:
         f"| {one['rows']:,} | {one['seconds']} | {one['peak_mib']:,} | {selecting[one['rows']]} |"
         for one in rows["run --scores ie"]
     ]
+    again = rows["select again"]
+    least, without = again["--no-subset --no-report"], again["--no-subset"]
     lines += [
         "",
-        "`euds select RUN`, whole processes: the start, reading pool and scores, selecting, the "
-        "diagnosis, `selection.parquet`, and the checksums of the manifest; then also what the "
-        "columns say. Seconds.",
-        "",
-        "| rows | with subset and report | `--no-subset` | `--no-subset --no-report` "
-        "| peak memory, MiB |",
-        "|---|---|---|---|---|",
-    ]
-    lines += [
-        f"| {one['rows']:,} | {one['seconds']} | {one['--no-subset']['seconds']} | "
-        f"{one['--no-subset --no-report']['seconds']} | {one['peak_mib']:,.0f} |"
-        for one in rows["select again"]
+        f"`euds select RUN` on {again['rows']:,} rows, the whole process: start, reading pool and "
+        f"scores, selecting, diagnosis, `selection.parquet`, the manifest's checksums: "
+        f"{took(least)}; with the report {took(without)} (`--no-subset`); with the subset too "
+        f"{took(again)}.",
     ]
     return [*lines, ""]
+
+
+def took(run: dict[str, Any]) -> str:
+    """Return how long a process took, and how much of that it computed."""
+    return f"{run['seconds']} s ({run['cpu_seconds']} s of processor time)"
 
 
 def measured() -> str:
