@@ -14,6 +14,7 @@ from euds.cli_jobs import (
     finish,
     prove_and_write,
     read_and_score,
+    read_target,
     request_of,
     select_rows,
 )
@@ -130,8 +131,11 @@ def run(
 ) -> None:
     """Read, score, select and write the subset, in one go."""
     request = request_of(selecting)  # a mistake in it should not cost the time of scoring
-    ledger, folder, pool, table = read_and_score(inputs, reading, scoring, output, out)
-    selection = select_rows(pool, table, request, output, ledger)
+    ledger, folder, pool, table = read_and_score(
+        inputs, reading, scoring, output, out, rule=selecting.rule
+    )
+    target = read_target(selecting.target, pool)
+    selection = select_rows(pool, table, request, output, ledger, target=target)
     finish(
         folder,
         pool,
@@ -187,11 +191,12 @@ def select(
     folder = RunFolder(run)
     with ledger.stage("loading"):
         pool, table = folder.load_scored()
+        target = read_target(selecting.target, pool)
     inputs = table.provenance["inputs"]
     if out is not None and out.resolve() != run.resolve():
         folder = RunFolder.create(out, inputs=inputs)
         folder.save_scored(pool, table)
-    selection = select_rows(pool, table, request, output, ledger)
+    selection = select_rows(pool, table, request, output, ledger, target=target)
     finish(
         folder,
         pool,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from euds.ledger import Ledger
-    from euds.pool import Pool
+    from euds.pool import Pool, Texts
     from euds.progress import Progress
     from euds.proof.prove import Proof
     from euds.runs import RunFolder
@@ -35,6 +35,7 @@ __all__ = [
     "finish",
     "prove_and_write",
     "read_and_score",
+    "read_target",
     "request_of",
     "select_rows",
 ]
@@ -46,8 +47,13 @@ def read_and_score(
     scoring: ScoringOptions,
     output: OutputOptions,
     out: Path | None,
+    *,
+    rule: str | None = None,
 ) -> "tuple[Ledger, RunFolder, Pool, ScoreTable]":
-    """Read and score the input, and save both in the run folder."""
+    """Read and score the input, and save both in the run folder.
+
+    What the rule works on is scored too where no default would.
+    """
     from dataclasses import asdict
 
     from euds.ledger import Ledger
@@ -62,6 +68,7 @@ def read_and_score(
     progress = progress_for(quiet=output.quiet)
     progress.note(f"{len(pool):,} rows read, {pool.rejected.height:,} rejected")
     scores = split_names(scoring.scores) or _default_scores(scoring.task, progress)
+    scores = (*scores, *_extra_scores(rule))
     settings = _scoring_settings(scoring, output.seed)
     try:
         with ledger.stage("scoring"):
@@ -84,6 +91,16 @@ def _default_scores(task: str | None, progress: "Progress") -> tuple[str, ...]:
     return ("ie", "ge")
 
 
+def _extra_scores(rule: str | None) -> tuple[str, ...]:
+    """Return the scores of a rule that are made only if asked for."""
+    from euds.scores import SCORE_COLUMNS, scorer_of
+    from euds.scoring import SCORERS
+    from euds.selection.rules import rule_named
+
+    needed = () if rule is None else rule_named(rule, SCORE_COLUMNS).scores or ()
+    return tuple(name for name in needed if scorer_of(name) not in SCORERS)
+
+
 def default_folder(inputs: list[str], ending: str = "euds") -> Path:
     """Return the run folder's default name: that of the first input, and an ending.
 
@@ -98,6 +115,9 @@ def default_folder(inputs: list[str], ending: str = "euds") -> Path:
 
 def request_of(selecting: SelectingOptions) -> dict[str, Any]:
     """Return what `select` is asked for, checked as far as it can be without scores."""
+    from euds.scores import SCORE_COLUMNS
+    from euds.selection.request import check_target
+    from euds.selection.rules import rule_named
     from euds.selection.select import check_request
 
     request: dict[str, Any] = {
@@ -108,6 +128,8 @@ def request_of(selecting: SelectingOptions) -> dict[str, Any]:
         "entropies": split_names(selecting.entropies),
     }
     check_request(**request)
+    rules = [rule_named(selecting.rule, SCORE_COLUMNS)]
+    check_target(rules, is_given=selecting.target is not None)
     return {**request, "always_keep": read_ids(selecting.always_keep)}
 
 
@@ -117,6 +139,8 @@ def select_rows(
     request: dict[str, Any],
     output: OutputOptions,
     ledger: "Ledger",
+    *,
+    target: "Texts | None",
 ) -> "Selection":
     """Select, with vectors if the rule needs them."""
     from euds.selection.rules import rule_named
@@ -133,7 +157,22 @@ def select_rows(
         finally:
             progress.close()
     with ledger.stage("selecting"):
-        return select(pool, table, **request, vectors=vectors, seed=output.seed)
+        return select(pool, table, **request, vectors=vectors, target=target, seed=output.seed)
+
+
+def read_target(path: str | None, pool: "Pool") -> "Texts | None":
+    """Read target texts from the columns that the pool's came from; their labels stay behind."""
+    from euds.errors import InputError
+    from euds.reading import read
+
+    if path is None:
+        return None
+    source = pool.source
+    try:
+        return read(path, text=source.text, context=source.context).texts
+    except InputError as error:
+        error.where = ": ".join(filter(None, (f"--target {path}", error.where)))
+        raise
 
 
 def prove_and_write(
@@ -158,18 +197,20 @@ def prove_and_write(
     from euds.reading import read
     from euds.runs import RunFolder
     from euds.scoring import SCORERS
+    from euds.selection.request import check_target
     from euds.terminal import show_proof
 
     rules = split_names(proving.rules)
     entropies = split_names(scoring.scores) or SCORERS
     settings = _proof_settings(proving, scoring, output.seed)
     make_proof_settings(**settings)  # a mistake should not cost the time of reading
-    check_rules(rules, keeps)
+    check_target(check_rules(rules, keeps), is_given=proving.target is not None)
     ledger = Ledger()
     with ledger.stage("reading"):
         pool = read(*inputs, **asdict(reading))
         share = _share(test)
         asked = share if share is not None else _read_test(test, reading)
+        target = read_target(proving.target, pool)
     folder = RunFolder.create(
         out or default_folder(inputs, "proof"),
         inputs=inputs,
@@ -189,6 +230,7 @@ def prove_and_write(
             scoring=_scoring_settings(scoring, output.seed),
             proving=settings,
             remove_near_duplicates=not proving.keep_near_duplicates,
+            target=target,
             progress=progress,
             ledger=ledger,
         )

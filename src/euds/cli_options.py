@@ -41,6 +41,14 @@ _prove = functools.partial(_option, "Proving")
 _output = functools.partial(_option, "Output")
 
 
+Target = Annotated[
+    str | None,
+    _select(
+        "Texts like those that matter, for the rule dsir: a file like INPUT. No label is used."
+    ),
+]
+
+
 @dataclass(frozen=True)
 class ReadingOptions:
     """How the input is read."""
@@ -75,7 +83,10 @@ class ScoringOptions:
 
     scores: Annotated[
         str | None,
-        _score("Entropies to score: some of ie,ge,se. | ie,ge; with --task ie,ge,se"),
+        _score(
+            "Entropies to score: some of ie,ge,se; ge_ifd, for texts with a context. | ie,ge; with "
+            "--task ie,ge,se"
+        ),
     ] = None
     task: Annotated[
         str | None,
@@ -134,8 +145,10 @@ class SelectingOptions:
     rule: Annotated[
         str,
         _select(
-            "igse, igse-and, igse-dist, ie, ge, se, perplexity, length, k-means, k-center, random, "
-            "full, any score column; random-stratified and el2n, which use labels."
+            "igse, igse-and, igse-dist, ie, ge, se, perplexity, length, any score column; longest, "
+            "shortest, perplexity-high, perplexity-low, hes, uncertain, ifd, ccs, dsir; k-means, "
+            "k-center, semdedup; random, full; with labels random-stratified, el2n, ccs-el2n, bws, "
+            "moderate."
         ),
     ] = "igse"
     interval: Annotated[
@@ -151,6 +164,7 @@ class SelectingOptions:
     always_keep: Annotated[
         str | None, _select("Rows that must stay: ids, comma separated, or @FILE with one a line.")
     ] = None
+    target: Target = None
 
 
 @dataclass(frozen=True)
@@ -160,10 +174,11 @@ class ProvingOptions:
     rules: Annotated[
         str,
         _prove(
-            "Rules to prove, comma separated: those of --rule, k-means, k-center, and with labels "
-            "random-stratified, el2n. Random and full are always compared with."
+            "Rules to prove, comma separated, of those that 'euds select --rule' knows. Random and "
+            "full are always compared with."
         ),
     ] = "igse,length"
+    target: Target = None
     trainer: Annotated[
         str,
         _prove(

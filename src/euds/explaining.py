@@ -8,7 +8,7 @@ import polars as pl
 
 from euds.errors import InputError, did_you_mean
 from euds.pool import Pool
-from euds.scores import ScoreTable
+from euds.scores import ScoreTable, scorer_of
 from euds.selection.rules import REASONS
 from euds.summary import shorten
 
@@ -22,6 +22,9 @@ _SPOKEN = {
     "ge_nll": "perplexity",
     "words": "length",
     "el2n": "EL2N",
+    "moderate": "distance from the middle of its class",
+    "ge_hes": "high-entropy sum",
+    "ge_ifd": "instruction-following difficulty",
 }
 _SHORTEST_PREFIX = 4
 
@@ -80,7 +83,7 @@ def _because(chosen: dict[str, Any], scores: dict[str, Any], selection: pl.DataF
     if reason in REASONS:
         return REASONS[reason]
     if kind == "unscored":
-        why = scores.get(f"{score.split('_')[0]}_reason") or "it has no value"
+        why = scores.get(f"{scorer_of(score)}_reason") or "it has no value"
         return f"because it has no {_name(score)}: {why}"
     rank = chosen.get(f"rank_{score}")
     low, high = _kept_range(selection, score)
@@ -96,7 +99,7 @@ def _because(chosen: dict[str, Any], scores: dict[str, Any], selection: pl.DataF
 
 def _kept_because(chosen: dict[str, Any], selection: pl.DataFrame) -> str:
     ranks = [name.removeprefix("rank_") for name in selection.columns if name.startswith("rank_")]
-    decisive = [name for name in ("igse", "el2n") if name in ranks] or ranks
+    decisive = [name for name in ("igse", "el2n", "moderate") if name in ranks] or ranks
     score = decisive[0] if len(decisive) == 1 else None
     if score is None or chosen[f"rank_{score}"] is None:
         return f"It was to be kept with probability {chosen['inclusion']:.3g}."

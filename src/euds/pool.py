@@ -132,6 +132,19 @@ class Texts:
         """The contexts, in the order of the keys."""
         return self.frame["context"].to_list()
 
+    @property
+    def whole(self) -> list[str]:
+        """Each text with its context after it: a long context cannot push the text out."""
+        return [
+            text if context is None else f"{text}\n{context}"
+            for text, context in zip(self.texts, self.contexts, strict=True)
+        ]
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash over all keys."""
+        return hashlib.blake2b("".join(self.keys).encode(), digest_size=16).hexdigest()
+
     @classmethod
     def of(cls, texts: list[str], contexts: list[str | None] | None = None) -> Texts:
         """Make texts from plain lists, without the repeats.

@@ -29,7 +29,7 @@ SYNONYMS = {
 
 SCORE_COLUMNS = (
     *("ie", "ie_plugin", "ie_norm", "words"),
-    *("ge", "ge_nll", "ge_gap", "ge_hes", "ge_tokens"),
+    *("ge", "ge_nll", "ge_gap", "ge_hes", "ge_tokens", "ge_ifd"),
     *("se", "se_chao_shen", "se_discrete", "se_meanings"),
 )
 """Every score that there is, whether or not a table has it."""
@@ -49,9 +49,14 @@ def scorer_of(name: str) -> str:
 
     >>> scorer_of("words"), scorer_of("ge_nll"), scorer_of("ie_xent")
     ('ie', 'ge', 'ie')
+
+    The second reading that ``ge_ifd`` takes is paid by those who ask for it.
+
+    >>> scorer_of("ge_ifd")
+    'ge_ifd'
     """
     column = canonical_score(name)
-    return "ie" if column == "words" else column.split("_")[0]
+    return {"words": "ie", "ge_ifd": "ge_ifd"}.get(column, column.split("_")[0])
 
 
 @dataclass(frozen=True)

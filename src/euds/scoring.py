@@ -19,7 +19,11 @@ from euds.progress import Progress
 from euds.progress_bars import default_progress
 from euds.prompts import Task, Template, task_named, user_template
 from euds.scorers.base import Scorer
-from euds.scorers.generative import GenerativeScorer, TokenEntropies
+from euds.scorers.generative import (
+    GenerativeScorer,
+    InstructionDifficultyScorer,
+    TokenEntropies,
+)
 from euds.scorers.information import InformationScorer
 from euds.scorers.semantic_answers import SampledAnswers, SemanticAnswersScorer
 from euds.scorers.semantic_options import Calibration, OptionLogProbs, SemanticOptionsScorer
@@ -29,6 +33,8 @@ from euds.store import Store
 __all__ = ["SCORERS", "ScoreSettings", "score"]
 
 SCORERS = ("ie", "ge", "se")
+"""The entropies; ``ge_ifd``, which reads every text once more, is made only if asked for."""
+
 _MOST_OPTIONS = 100
 
 
@@ -121,7 +127,7 @@ def score(
     pool : Pool
         The samples.
     scores : sequence of str
-        Which entropies: of ``ie``, ``ge``, ``se``.
+        Which entropies: of ``ie``, ``ge``, ``se``; and ``ge_ifd``, for texts with a context.
     store : Store, optional
         Where measurements are kept; the user's store by default.
     engine : Engine, optional
@@ -139,9 +145,12 @@ def score(
     Raises
     ------
     OptionError
-        If a score, task or setting is unknown, or the options of a closed set are missing.
+        If a score, task or setting is unknown, the options of a closed set are missing, or no text
+        has the context that a score needs.
     """
     asked = _scorer_names(scores)
+    if "ge_ifd" in asked:
+        _check_contexts(pool)
     chosen = make_settings(**settings)
     shown = progress or default_progress()
     measurer = Measurer(store or Store.default(), engine or LocalEngine(), shown)
@@ -208,6 +217,8 @@ def make_scorers(
         scorers.append(InformationScorer(max_tokens=settings.max_tokens))
     if "ge" in names:
         scorers.append(_generative(settings))
+    if "ge_ifd" in names:
+        scorers.append(InstructionDifficultyScorer(TokenEntropies(**_model_settings(settings))))
     if "se" in names:
         task = task_named(settings.task) if settings.task else None
         if task is not None and task.mode == "label":
@@ -215,6 +226,15 @@ def make_scorers(
         else:
             scorers.append(_semantic_answers(settings, task))
     return scorers
+
+
+def _check_contexts(pool: Pool) -> None:
+    if not pool.frame["context"].drop_nulls().str.strip_chars().ne("").any():
+        raise OptionError(
+            "instruction-following difficulty compares a text with and without its context",
+            got="a pool without contexts",
+            next_step="name their column with --context",
+        )
 
 
 def _scorer_names(scores: Sequence[str]) -> list[str]:

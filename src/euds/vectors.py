@@ -57,12 +57,7 @@ class SentenceVectors:
         model = load_encoder(self.encoder, precision=self.precision)
 
         def measure(texts: Texts) -> pl.DataFrame:
-            # The text comes first, so that a long context cannot push it out.
-            whole = [
-                text if context is None else f"{text}\n{context}"
-                for text, context in zip(texts.texts, texts.contexts, strict=True)
-            ]
-            vectors = model.encode(whole, max_tokens=self.max_tokens)
+            vectors = model.encode(texts.whole, max_tokens=self.max_tokens)
             return texts.frame.select("key").with_columns(pl.Series("vector", vectors))
 
         return measure

@@ -34,6 +34,7 @@ def rich_pool(
         labels[40:45] = [None] * 5
     pool = make_pool(texts, labels=labels)
     names = ("ie", "ge", "se", "ge_nll")
+    more = np.random.default_rng([seed, 1])
     table = ScoreTable(
         pl.DataFrame(
             {
@@ -41,6 +42,8 @@ def rich_pool(
                 **{name: rng.normal(size=rows) for name in names},
                 "words": rng.integers(5, 60, rows),
                 "ge_tokens": rng.integers(5, 60, rows),
+                "ge_hes": more.normal(size=rows),
+                "ge_ifd": more.lognormal(-0.3, 0.4, rows),  # some above 1
             }
         )
     )

@@ -1,5 +1,8 @@
 """Rules that use labels: shares worked out by hand, and what EL2N leaves out."""
 
+import math
+import statistics
+
 import numpy as np
 import polars as pl
 import pytest
@@ -111,3 +114,23 @@ def test_el2n_finds_the_wrong_labels_and_leaves_them_out():
     assert not wrong & set(map(int, selection.ids))
     reasons = dict(selection.frame.select("id", "reason").iter_rows())
     assert {reasons[f"{row:05d}"] for row in wrong} == {"above el2n"}
+
+
+@pytest.mark.parametrize("keep", [0.1, 0.3, 0.8])
+def test_moderate_keeps_the_middle_distances_from_the_middle_of_each_class(keep):
+    array = unit_vectors(100, 5)
+    labels = ["abc"[row * row % 3] for row in range(100)]
+    pool = make_pool([f"text number {row}" for row in range(100)], labels=labels)
+    selection = select(pool, rule="moderate", keep=keep, vectors=vectors_for(pool, array))
+    distances = []
+    for row in range(100):
+        own = [array[other].tolist() for other in range(100) if labels[other] == labels[row]]
+        middle = [statistics.median(values) for values in zip(*own, strict=True)]
+        distances.append(math.dist(array[row].tolist(), middle))
+    order = sorted(range(100), key=distances.__getitem__)
+    # As the authors' code cuts: from 1/2 - share / 2 to 1/2 + share / 2 of the sorted rows.
+    low, high = round(100 * (0.5 - keep / 2)), round(100 * (0.5 + keep / 2))
+    assert set(map(int, selection.ids)) == set(order[low:high])
+    assert selection.reasons == {"below moderate": low, "above moderate": 100 - high}
+    ranks = selection.frame["rank_moderate"].to_numpy()
+    np.testing.assert_allclose(ranks[order], (np.arange(100) + 0.5) / 100)

@@ -7,7 +7,8 @@ import polars as pl
 import pytest
 
 from euds.errors import InputError, OptionError
-from euds.pool import Pool
+from euds.pool import Pool, Texts
+from euds.selection.request import check_target
 from euds.selection.rules import REASONS, RULES, rule_descriptions, rule_named
 from euds.selection.select import check_request, select
 from euds.vectors import Vectors
@@ -17,6 +18,7 @@ from tests.selection.pools import rich_pool, shuffled, unit_vectors, vectors_for
 BUDGETED = [name for name in RULES if name != "full"]
 LABEL_FREE = [name for name, rule in RULES.items() if not rule.uses_labels]
 LABEL_AWARE = [name for name, rule in RULES.items() if rule.uses_labels]
+TARGET = Texts.of(["a text that matters", "number 7", "text number eight"])
 
 
 def relabelled(pool: Pool, labels: list[str | None]) -> Pool:
@@ -28,7 +30,7 @@ def relabelled(pool: Pool, labels: list[str | None]) -> Pool:
 @pytest.mark.parametrize(("keep", "expected"), [(0.16, 24), ("1", 1), (130, 130)])
 def test_a_budget_in_rows_is_met_exactly_and_no_row_is_kept_twice(rule, keep, expected):
     pool, table, vectors = rich_pool()
-    selection = select(pool, table, rule=rule, keep=keep, vectors=vectors)
+    selection = select(pool, table, rule=rule, keep=keep, vectors=vectors, target=TARGET)
     assert len(selection) == len(set(selection.ids)) == expected
     keys = pool.frame.filter(pl.col("id").is_in(selection.ids))["key"]
     assert keys.n_unique() == expected
@@ -38,9 +40,9 @@ def test_a_budget_in_rows_is_met_exactly_and_no_row_is_kept_twice(rule, keep, ex
 def test_all_that_can_be_kept_can_be_kept_and_not_one_row_more(rule):
     pool, table, vectors = rich_pool()
     most = 135 if rule in LABEL_AWARE else 140
-    assert len(select(pool, table, rule=rule, keep=most, vectors=vectors)) == most
+    assert len(select(pool, table, rule=rule, keep=most, vectors=vectors, target=TARGET)) == most
     with pytest.raises(OptionError, match="cannot be met") as caught:
-        select(pool, table, rule=rule, keep=most + 1, vectors=vectors)
+        select(pool, table, rule=rule, keep=most + 1, vectors=vectors, target=TARGET)
     assert f"--keep {most}" in str(caught.value)
     assert ("5 without a label" in str(caught.value)) == (rule in LABEL_AWARE)
 
@@ -48,7 +50,7 @@ def test_all_that_can_be_kept_can_be_kept_and_not_one_row_more(rule):
 @pytest.mark.parametrize("rule", BUDGETED)
 def test_a_budget_in_tokens_is_met_within_a_row_or_refused_with_the_way_out(rule):
     pool, table, vectors = rich_pool()
-    arguments = {"rule": rule, "keep_tokens": 900, "vectors": vectors}
+    arguments = {"rule": rule, "keep_tokens": 900, "vectors": vectors, "target": TARGET}
     if RULES[rule].needs_rows:
         with pytest.raises(OptionError, match="how many rows") as caught:
             select(pool, table, **arguments)
@@ -62,9 +64,9 @@ def test_a_budget_in_tokens_is_met_within_a_row_or_refused_with_the_way_out(rule
 def test_the_order_of_rows_changes_nothing(rule):
     pool, table, vectors = rich_pool()
     keep = None if rule == "full" else 0.2
-    first = select(pool, table, rule=rule, keep=keep, vectors=vectors)
+    first = select(pool, table, rule=rule, keep=keep, vectors=vectors, target=TARGET)
     other_pool, other_table = shuffled(pool, table, seed=7)
-    second = select(other_pool, other_table, rule=rule, keep=keep, vectors=vectors)
+    second = select(other_pool, other_table, rule=rule, keep=keep, vectors=vectors, target=TARGET)
     assert first.frame.sort("id").equals(second.frame.sort("id"))
 
 
@@ -73,15 +75,15 @@ def test_one_seed_is_one_selection_and_only_draws_differ_by_seed(rule):
     pool, table, vectors = rich_pool()
     keep = None if rule == "full" else 0.2
     first, again, other = (
-        select(pool, table, rule=rule, keep=keep, vectors=vectors, seed=seed).ids
+        select(pool, table, rule=rule, keep=keep, vectors=vectors, target=TARGET, seed=seed).ids
         for seed in (1, 1, 2)
     )
     assert first == again
     if RULES[rule].is_draw:
         assert first != other
-    elif rule not in ("el2n", "k-means"):
-        # El2n's model goes through the rows in a seeded order; of clusters of two rows, which are
-        # equally near to their centre, lots decide.
+    elif rule not in ("el2n", "bws", "k-means", "semdedup", "longest", "shortest"):
+        # El2n's model goes through the rows in a seeded order; clusters begin at rows drawn by lot,
+        # and lots decide between texts of equal length.
         assert first == other
 
 
@@ -89,7 +91,7 @@ def test_one_seed_is_one_selection_and_only_draws_differ_by_seed(rule):
 def test_every_dropped_row_has_a_reason_and_no_kept_row_has(rule):
     pool, table, vectors = rich_pool()
     keep = None if rule == "full" else 0.2
-    frame = select(pool, table, rule=rule, keep=keep, vectors=vectors).frame
+    frame = select(pool, table, rule=rule, keep=keep, vectors=vectors, target=TARGET).frame
     assert frame.filter("kept")["reason"].drop_nulls().is_empty()
     reasons = set(frame.filter(~pl.col("kept"))["reason"])
     assert None not in reasons
@@ -101,7 +103,7 @@ def test_every_dropped_row_has_a_reason_and_no_kept_row_has(rule):
 def test_inclusion_adds_up_to_the_rows_kept(rule):
     pool, table, vectors = rich_pool()
     keep = None if rule == "full" else 0.2
-    selection = select(pool, table, rule=rule, keep=keep, vectors=vectors)
+    selection = select(pool, table, rule=rule, keep=keep, vectors=vectors, target=TARGET)
     assert selection.frame["inclusion"].sum() == pytest.approx(len(selection))
 
 
@@ -116,11 +118,13 @@ def test_a_rule_is_shown_what_it_asked_for_and_nothing_else(rule, monkeypatch):
 
     monkeypatch.setitem(RULES, rule, replace(watched, prefer=watch))
     pool, table, vectors = rich_pool()
-    selection = select(pool, table, rule=rule, vectors=vectors)
+    selection = select(pool, table, rule=rule, vectors=vectors, target=TARGET)
     (candidates,) = shown
     needs = watched.needs
     assert (candidates.labels is not None) == ("labels" in needs)
-    assert (candidates.vectors is not None) == ("vectors" in needs)
+    for name in ("vectors", "texts", "target"):
+        assert (getattr(candidates, name) is not None) == (name in needs)
+    assert set(candidates.values) == (set(watched.scores) if "values" in needs else set())
     assert selection.settings["uses_labels"] == ("labels" in needs)
     if candidates.labels is None:
         assert not any("label" in str(value) for value in vars(candidates).values())
@@ -130,27 +134,29 @@ def test_a_rule_is_shown_what_it_asked_for_and_nothing_else(rule, monkeypatch):
 def test_labels_change_nothing_for_a_rule_that_does_not_use_them(rule):
     pool, table, vectors = rich_pool()
     keep = None if rule == "full" else 0.2
-    first = select(pool, table, rule=rule, keep=keep, vectors=vectors)
+    first = select(pool, table, rule=rule, keep=keep, vectors=vectors, target=TARGET)
     for labels in ([None] * len(pool), [f"label {index % 7}" for index in range(len(pool))]):
-        other = select(relabelled(pool, labels), table, rule=rule, keep=keep, vectors=vectors)
+        other = select(
+            relabelled(pool, labels), table, rule=rule, keep=keep, vectors=vectors, target=TARGET
+        )
         assert first.frame.equals(other.frame)
 
 
 @pytest.mark.parametrize("rule", LABEL_AWARE)
 def test_rows_without_a_label_are_no_candidates_of_a_rule_that_uses_labels(rule):
     pool, table, vectors = rich_pool()
-    frame = select(pool, table, rule=rule, keep=0.2, vectors=vectors).frame
+    frame = select(pool, table, rule=rule, keep=0.2, vectors=vectors, target=TARGET).frame
     assert frame.filter(reason="no label")["id"].to_list() == pool.frame["id"][40:45].to_list()
     nowhere = relabelled(pool, [None] * len(pool))
     with pytest.raises(OptionError, match="no row has one"):
-        select(nowhere, table, rule=rule, vectors=vectors)
+        select(nowhere, table, rule=rule, vectors=vectors, target=TARGET)
 
 
 @pytest.mark.parametrize("rule", LABEL_AWARE)
 def test_of_equal_texts_one_with_a_label_stands_for_all(rule):
     pool = make_pool(["same"] * 3 + list("vwxyz"), labels=[None, "b", "a", *"ababa"])
     vectors = vectors_for(pool, np.repeat(unit_vectors(6), [3, 1, 1, 1, 1, 1], axis=0))
-    frame = select(pool, rule=rule, keep="6", vectors=vectors).frame
+    frame = select(pool, rule=rule, keep="6", vectors=vectors, target=TARGET).frame
     assert frame["kept"].to_list() == [False, True, False] + [True] * 5
     assert frame["duplicate_of"][0] == frame["duplicate_of"][2] == "00001"
 
@@ -159,7 +165,7 @@ def test_of_equal_texts_one_with_a_label_stands_for_all(rule):
 def test_without_vectors_the_error_says_how_to_get_them(rule):
     pool, table, vectors = rich_pool()
     with pytest.raises(OptionError, match="needs sentence vectors") as caught:
-        select(pool, table, rule=rule)
+        select(pool, table, rule=rule, target=TARGET)
     assert "euds.vectors.vectors_of(pool.texts)" in str(caught.value)
     some = Vectors(vectors.keys[1:], vectors.array[1:], None)
     with pytest.raises(InputError, match="no vector"):
@@ -170,25 +176,29 @@ def test_without_vectors_the_error_says_how_to_get_them(rule):
 def test_rows_that_must_stay_stay_and_count(rule):
     pool, table, vectors = rich_pool()
     always = ["00000", "00041"]  # the second has no label
-    arguments = {"rule": rule, "vectors": vectors, "always_keep": always}
+    arguments = {"rule": rule, "vectors": vectors, "target": TARGET, "always_keep": always}
     selection = select(pool, table, keep=20, **arguments)
     assert len(selection) == 20
     assert set(always) <= set(selection.ids)
     assert set(select(pool, table, keep=2, **arguments).ids) == set(always)
 
 
-@pytest.mark.parametrize("rule", ["k-means", "k-center", "random-stratified", "random"])
-def test_rules_without_scores_choose_inside_an_interval_of_raw_values(rule):
+CHOOSING = ["k-means", "k-center", "semdedup", "dsir", "bws"]
+DRAWING = ["random", "random-stratified", "ccs", "ccs-el2n"]
+
+
+@pytest.mark.parametrize("rule", [*CHOOSING, *DRAWING])
+def test_rules_without_an_order_of_ranks_choose_inside_an_interval_of_raw_values(rule):
     pool, table, vectors = rich_pool()
-    arguments = {"rule": rule, "interval": "ie=0:", "vectors": vectors}
+    arguments = {"rule": rule, "interval": "ie=0:", "vectors": vectors, "target": TARGET}
     selection = select(pool, table, keep=20, **arguments)
     scores = table.frame.filter(pl.col("id").is_in(selection.ids))["ie"]
     assert len(scores) == 20
     assert scores.min() >= 0
-    if rule in ("k-means", "k-center"):  # they still choose: it is no draw
+    if rule in CHOOSING:  # among the rows inside, not by a draw of equals
         assert set(selection.frame["inclusion"]) == {0.0, 1.0}
     with pytest.raises(OptionError, match="no ranks"):
-        select(pool, table, rule=rule, interval="0.2:0.4", keep=5, vectors=vectors)
+        select(pool, table, rule=rule, interval="0.2:0.4", keep=5, vectors=vectors, target=TARGET)
 
 
 @pytest.mark.parametrize("rule", [name for name in BUDGETED if not RULES[name].needs_rows])
@@ -196,14 +206,16 @@ def test_an_interval_without_rows_is_an_error_of_the_family(rule):
     pool, table, vectors = rich_pool()
     for budget in ({"keep": 5}, {"keep_tokens": 50}, {}):
         with pytest.raises(OptionError):
-            select(pool, table, rule=rule, interval="ie=100:", vectors=vectors, **budget)
+            select(
+                pool, table, rule=rule, interval="ie=100:", vectors=vectors, target=TARGET, **budget
+            )
 
 
 def test_descriptions_name_every_rule_and_mark_those_that_use_labels():
     told = rule_descriptions()
     assert list(told) == list(RULES)
     assert [name for name, text in told.items() if "(uses labels)" in text] == LABEL_AWARE
-    assert LABEL_AWARE == ["random-stratified", "el2n"]
+    assert LABEL_AWARE == ["random-stratified", "el2n", "ccs-el2n", "bws", "moderate"]
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -213,3 +225,16 @@ def test_a_request_for_every_rule_can_be_checked_before_there_are_scores(rule):
     if rule_named(rule).needs_rows:
         with pytest.raises(OptionError, match="how many rows"):
             check_request(rule=rule, keep=None, **{**rest, "interval": "ie=2:5"})
+
+
+def test_a_rule_that_needs_a_target_says_how_to_give_one():
+    pool, table, _ = rich_pool()
+    with pytest.raises(OptionError, match="texts like those that matter") as caught:
+        select(pool, table, rule="dsir")
+    assert "--target FILE" in str(caught.value)
+    settings = select(pool, table, rule="dsir", target=TARGET).settings
+    assert settings["target"] == {"texts": 3, "fingerprint": TARGET.fingerprint}
+    assert select(pool, table, rule="ge", target=TARGET).settings["target"] is None
+    with pytest.raises(OptionError, match="no rule that looks at it"):
+        check_target([RULES["ge"], RULES["k-center"]], is_given=True)
+    check_target([RULES["ge"], RULES["dsir"]], is_given=True)

@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from euds.errors import OptionError
-from euds.pool import Pool
-from euds.selection.rules import rule_named
+from euds.pool import Pool, Texts
+from euds.scores import ScoreTable
+from euds.selection.rules import Rule, rule_named
 from euds.selection.select import select
 from euds.selection.selection import Selection
+from euds.vectors import Vectors
 
-__all__ = ["FEWEST_ROWS", "FULL", "RANDOM", "Arm", "make_arms", "share_of"]
+__all__ = ["FEWEST_ROWS", "FULL", "RANDOM", "Arm", "Basis", "make_arms", "share_of"]
 
 FULL, RANDOM = "full", "random"
 FEWEST_ROWS = 8
@@ -51,12 +53,53 @@ class Arm:
         return len(self.selections[0])
 
 
+@dataclass(frozen=True)
+class Basis:
+    """What selections were made from, beside the pool; None for what is not at hand.
+
+    Parameters
+    ----------
+    scores : ScoreTable or None
+        The scores.
+    vectors : Vectors or None
+        The sentence vectors.
+    target : Texts or None
+        Texts like those that matter.
+    """
+
+    scores: ScoreTable | None = None
+    vectors: Vectors | None = None
+    target: Texts | None = None
+
+    def check(self, rule: Rule) -> None:
+        """Check that a rule can draw again from this.
+
+        Raises
+        ------
+        OptionError
+            If something that it needs is not at hand.
+        """
+        needed = {
+            "scores": bool(rule.scores) and self.scores is None,
+            "vectors": "vectors" in rule.needs and self.vectors is None,
+            "target": "target" in rule.needs and self.target is None,
+        }
+        lacking = [name for name, lacks in needed.items() if lacks]
+        if lacking:
+            raise OptionError(
+                f"the rule {rule.name} draws anew for every seed, from what it drew from first",
+                got="no " + ", no ".join(lacking),
+                next_step="give prove(...) the same " + " and ".join(f"{one}=" for one in lacking),
+            )
+
+
 def make_arms(
     pool: Pool,
     chosen: Sequence[Selection],
     *,
     seeds: Sequence[int],
     seconds: Sequence[float] = (),
+    basis: Basis | None = None,
 ) -> list[Arm]:
     """Return the arms: everything, random subsets of each size, and what was chosen.
 
@@ -70,11 +113,13 @@ def make_arms(
         The seeds of the proof.
     seconds : sequence of float
         What each selecting took; zero where it is not known.
+    basis : Basis, optional
+        What the selections were made from; needed where a rule draws from more than the pool.
 
     Raises
     ------
     OptionError
-        If a selection is of another pool, or too small to train on.
+        If a selection is of another pool, too small to train on, or cannot be drawn again.
     """
     for selection in chosen:
         if selection.pool is not pool and selection.pool.fingerprint != pool.fingerprint:
@@ -93,14 +138,17 @@ def make_arms(
             )
     # By the number of rows the share that was asked for: 83 of 1,669 rows are the 5 % asked for.
     shares = {len(one): share_of(one) for one in chosen if one.settings["rule"] != FULL}
-    baselines = [_drawn(pool, RANDOM, rows, seeds, keep=shares[rows]) for rows in sorted(shares)]
+    baselines = [
+        _drawn(pool, RANDOM, rows, seeds, keep=shares[rows], basis=Basis())
+        for rows in sorted(shares)
+    ]
     _check_sizes(chosen, shares)
     others = [
-        _fixed(pool, selection, seeds, taken)
+        _arm_of(pool, selection, seeds, taken, basis or Basis())
         for selection, taken in zip(chosen, [*seconds, *[0.0] * len(chosen)], strict=False)
         if selection.settings["rule"] not in (FULL, RANDOM)
     ]
-    full = _fixed(pool, select(pool, rule=FULL), seeds, 0.0)
+    full = _arm_of(pool, select(pool, rule=FULL), seeds, 0.0, Basis())
     return _named_apart([full, *baselines, *others], several_sizes=len(shares) > 1)
 
 
@@ -124,10 +172,23 @@ def share_of(selection: Selection) -> float:
     return len(selection) / len(selection.pool)
 
 
-def _drawn(pool: Pool, rule: str, rows: int, seeds: Sequence[int], *, keep: float) -> Arm:
+def _drawn(
+    pool: Pool,
+    rule: str,
+    rows: int,
+    seeds: Sequence[int],
+    *,
+    keep: float,
+    basis: Basis,
+    always_keep: Sequence[str] = (),
+) -> Arm:
     """Return an arm that has a draw of its own for each seed."""
+    basis.check(rule_named(rule))
     started = time.perf_counter()
-    selections = tuple(select(pool, rule=rule, keep=rows, seed=seed) for seed in seeds)
+    selections = tuple(
+        select(pool, rule=rule, keep=rows, seed=seed, always_keep=always_keep, **vars(basis))
+        for seed in seeds
+    )
     return Arm(
         name=rule,
         rule=rule,
@@ -138,12 +199,22 @@ def _drawn(pool: Pool, rule: str, rows: int, seeds: Sequence[int], *, keep: floa
     )
 
 
-def _fixed(pool: Pool, selection: Selection, seeds: Sequence[int], seconds: float) -> Arm:
-    """Return an arm that trains on the same rows with each seed."""
+def _arm_of(
+    pool: Pool, selection: Selection, seeds: Sequence[int], seconds: float, basis: Basis
+) -> Arm:
+    """Return an arm that trains on the same rows with each seed, unless its rule draws them."""
     settings = selection.settings
     rule = rule_named(settings["rule"], tuple(settings["scores"]))
     if rule.is_draw and settings["interval"] == ["middle"]:
-        return _drawn(pool, rule.name, len(selection), seeds, keep=share_of(selection))
+        return _drawn(
+            pool,
+            rule.name,
+            len(selection),
+            seeds,
+            keep=share_of(selection),
+            basis=basis,
+            always_keep=settings["always_keep"],
+        )
     return Arm(
         name=_spoken(selection),
         rule=rule.name,

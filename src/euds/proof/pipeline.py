@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+import polars as pl
 
 from euds.errors import OptionError
 from euds.ledger import Ledger
-from euds.pool import Pool
+from euds.pool import Pool, Texts
 from euds.progress import Progress
 from euds.proof.arms import FEWEST_ROWS, FULL, RANDOM, share_of
 from euds.proof.holdout import HoldOut, hold_out
@@ -21,6 +23,7 @@ from euds.proof.trainers import trainer_named
 from euds.scores import SCORE_COLUMNS, ScoreTable, scorer_of
 from euds.scoring import SCORERS, score
 from euds.selection.interval import parse_budget
+from euds.selection.request import check_target
 from euds.selection.rules import Rule, rule_named
 from euds.selection.select import select
 from euds.selection.selection import Selection
@@ -76,12 +79,8 @@ def check_rules(rules: Sequence[str], keeps: Sequence[float | str]) -> list[Rule
     """
     for keep in keeps:
         parse_budget(keep)
-    # "words" is the rule "length" by another name; of two that keep the middle of one score the
-    # first stays.
-    distinct: dict[Any, Rule] = {}
-    for rule in (rule_named(name, SCORE_COLUMNS) for name in rules):
-        distinct.setdefault(rule.scores or rule.name, rule)
-    chosen = [rule for rule in distinct.values() if rule.name not in (FULL, RANDOM)]
+    named = {rule.name: rule for rule in (rule_named(name, SCORE_COLUMNS) for name in rules)}
+    chosen = [rule for rule in named.values() if rule.name not in (FULL, RANDOM)]
     if not chosen or not keeps:
         raise OptionError(
             "there is nothing to prove",
@@ -101,6 +100,7 @@ def prove_rules(
     scoring: Mapping[str, Any] | None = None,
     proving: Mapping[str, Any],
     remove_near_duplicates: bool = True,
+    target: Texts | None = None,
     progress: Progress,
     ledger: Ledger | None = None,
     store: Store | None = None,
@@ -125,6 +125,9 @@ def prove_rules(
         Fields of `euds.scoring.ScoreSettings` and of `euds.proof.prove.ProofSettings`.
     remove_near_duplicates : bool
         Whether near-duplicates of test rows are taken out of the pool.
+    target : Texts, optional
+        Texts like those that matter, for the rules that need them. If test texts are among them, a
+        warning says so.
     progress : Progress
         Is told what happens.
     ledger : Ledger, optional
@@ -140,6 +143,7 @@ def prove_rules(
     settings = make_proof_settings(**proving)
     trainer_named(settings.trainer, settings.trainer_options)
     chosen = check_rules(rules, keeps)
+    check_target(chosen, is_given=target is not None)
     spent = ledger if ledger is not None else Ledger()
     with spent.stage("near-duplicates"):
         held = hold_out(
@@ -149,6 +153,7 @@ def prove_rules(
             remove_near_duplicates=remove_near_duplicates,
             seed=settings.seed,
         )
+    held = replace(held, warnings=(*held.warnings, *_target_warnings(target, held, chosen)))
     _tell(held, progress)
     budgets = _trainable(keeps, len(held.pool), progress)
     with spent.stage("scoring"):
@@ -173,6 +178,7 @@ def prove_rules(
                 rule=rule.name,
                 entropies=entropies,
                 vectors=vectors,
+                target=target,
                 seed=settings.seed,
             )
         )
@@ -184,6 +190,7 @@ def prove_rules(
         test=held,
         scores=table,
         vectors=vectors,
+        target=target,
         selecting_seconds=seconds,
         ledger=spent,
         store=trainings,
@@ -191,6 +198,21 @@ def prove_rules(
         **proving,
     )
     return ProvenRules(held, table, tuple(selections), proof)
+
+
+def _target_warnings(target: Texts | None, held: HoldOut, rules: Sequence[Rule]) -> list[str]:
+    """Say so if texts of the test set are read for selecting."""
+    if target is None:
+        return []
+    tested = held.test.frame["key"].unique()
+    read = int(tested.is_in(pl.Series(target.keys, dtype=pl.String).implode()).sum())
+    if not read:
+        return []
+    looking = ", ".join(rule.name for rule in rules if "target" in rule.needs)
+    return [
+        f"{read:,} of {len(tested):,} test texts are among the target texts: {looking} looked at "
+        f"them to select, though at no label of theirs, so its result is not one for new texts"
+    ]
 
 
 def _tell(held: HoldOut, progress: Progress) -> None:
@@ -242,7 +264,7 @@ def _scored(
         for rule in rules
         for name in (entropies if rule.scores is None else rule.scores)
     }
-    names = [name for name in SCORERS if name in needed | {"ie"}]
+    names = [name for name in (*SCORERS, "ge_ifd") if name in needed | {"ie"}]
     return score(pool, names, store=store, progress=progress, **scoring)
 
 

@@ -13,11 +13,11 @@ from typing import Any
 from euds.errors import OptionError, check_settings, did_you_mean
 from euds.ledger import Ledger
 from euds.near_duplicates import Groups
-from euds.pool import Pool
+from euds.pool import Pool, Texts
 from euds.progress import Progress
 from euds.progress_bars import default_progress
 from euds.proof import results as found
-from euds.proof.arms import FULL, RANDOM, make_arms
+from euds.proof.arms import FULL, RANDOM, Basis, make_arms
 from euds.proof.charging import arm_costs, target_ledger
 from euds.proof.costs import ledger_rows, parse_train_cost, peak_memory_mib
 from euds.proof.experiment import Experiment, settings_of
@@ -139,6 +139,7 @@ def prove(
     test: HoldOut | Pool | str | Path,
     scores: ScoreTable | None = None,
     vectors: Vectors | None = None,
+    target: Texts | None = None,
     selecting_seconds: Sequence[float] = (),
     ledger: Ledger | None = None,
     store: TrainingStore | None = None,
@@ -160,6 +161,9 @@ def prove(
         The scores that the selections were made from: what they cost is charged for.
     vectors : Vectors, optional
         The same for vectors.
+    target : Texts, optional
+        The target texts that selections were made for; rules that draw are drawn again from all of
+        these.
     selecting_seconds : sequence of float
         What making each selection took.
     ledger : Ledger, optional
@@ -188,7 +192,8 @@ def prove(
     seeds = range(chosen.seed, chosen.seed + chosen.seeds)
     spent = ledger if ledger is not None else Ledger()
     shown = progress or default_progress()
-    arms = make_arms(pool, selections, seeds=seeds, seconds=selecting_seconds)
+    basis = Basis(scores, vectors, target)
+    arms = make_arms(pool, selections, seeds=seeds, seconds=selecting_seconds, basis=basis)
     try:
         with spent.stage("preparing"):
             experiment = Experiment(

@@ -21,7 +21,7 @@ from euds.models.sources import ModelReference
 from euds.pool import Texts
 from euds.scorers.base import NOT_FINITE, Instrument, Measure, ScoreColumns, batch_option
 
-__all__ = ["GenerativeScorer", "TokenEntropies"]
+__all__ = ["GenerativeScorer", "InstructionDifficultyScorer", "TokenEntropies"]
 
 _NAN = float("nan")
 
@@ -132,6 +132,59 @@ class GenerativeScorer:
             "ge_tokens",
             "ge_cut",
             ge_reason=reason,
+        )
+        notes = {"model": self.measurement.model.name, "precision": self.measurement.precision}
+        return ScoreColumns(frame, notes)
+
+
+@dataclass(frozen=True)
+class InstructionDifficultyScorer:
+    """Scores by how little the context helps to predict the text.
+
+    Instruction-following difficulty (Li et al. 2023, arXiv 2308.12032; with a small model Li et al.
+    2024, arXiv 2402.00530): the perplexity of the text given its context, divided by that of the
+    text alone. At 1 the context tells nothing; near 0 the text follows from it easily.
+
+    Columns: ``ge_ifd``, a ratio above 0; null for a text without a context.
+
+    Parameters
+    ----------
+    measurement : TokenEntropies
+        What is asked of the model, with the context and again without.
+
+    Notes
+    -----
+    Both readings begin with the model's token for the beginning of a text, so that the same tokens
+    are counted in both. The authors' code has no such token, and does not count the first token of
+    the text alone.
+    """
+
+    name: ClassVar[str] = "ge_ifd"
+
+    measurement: TokenEntropies
+
+    def score(self, texts: Texts, measure: Measure) -> ScoreColumns:
+        """Score each text that has a context."""
+        told = Texts(texts.frame.filter(pl.col("context").str.strip_chars() != ""))
+        alone = Texts.of(told.texts)
+        nll_given = measure(self.measurement, told).select("key", "ge_tokens", given="ge_nll")
+        nll_alone = measure(self.measurement, alone).select("key", alone="ge_nll")
+        by_text = alone.frame.join(nll_alone, on="key").select("text", "alone")
+        ratios = (
+            told.frame.join(nll_given, on="key")
+            .join(by_text, on="text")
+            .select("key", "ge_tokens", ratio=(pl.col("given") - pl.col("alone")).exp())
+        )
+        finite = pl.col("ratio").is_finite()
+        frame = texts.frame.join(ratios, on="key", how="left", maintain_order="left").select(
+            "key",
+            ge_ifd=pl.when(finite).then("ratio"),
+            ge_ifd_reason=pl.when(pl.col("ratio").is_null())
+            .then(pl.lit("no context"))
+            .when(pl.col("ge_tokens") == 0)
+            .then(pl.lit("no tokens"))
+            .when(~finite)
+            .then(pl.lit(NOT_FINITE)),
         )
         notes = {"model": self.measurement.model.name, "precision": self.measurement.precision}
         return ScoreColumns(frame, notes)

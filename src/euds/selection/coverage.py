@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from euds.errors import MissingExtraError, OptionError
 from euds.selection.preference import Candidates, Preference, first_of_all, no_preference
 
-__all__ = ["farthest_first", "k_center", "k_means", "needs_rows"]
+__all__ = ["clustered", "farthest_first", "k_center", "k_means", "needs_rows", "vectors_shown"]
 
 Vectors = NDArray[np.float32]
 Lots = NDArray[np.uint64]
@@ -31,7 +31,7 @@ def k_center(candidates: Candidates) -> Preference:
     """
     if not candidates.leaves_a_choice:
         return no_preference(candidates.rows)
-    vectors = _vectors(candidates)
+    vectors = vectors_shown(candidates)
     numbers = np.flatnonzero(candidates.open)
     order = farthest_first(
         vectors[numbers],
@@ -103,8 +103,8 @@ def k_means(candidates: Candidates) -> Preference:
         return no_preference(candidates.rows)
     numbers = np.flatnonzero(candidates.open)
     lots = candidates.lots[numbers]
-    clusters, distances = _clustered(
-        _vectors(candidates)[numbers], candidates.keep, lots=lots, seed=candidates.seed
+    clusters, distances = clustered(
+        vectors_shown(candidates)[numbers], candidates.keep, lots=lots, seed=candidates.seed
     )
     by_distance = np.lexsort((lots, distances, clusters))
     nearest = by_distance[np.unique(clusters[by_distance], return_index=True)[1]]
@@ -122,17 +122,37 @@ def needs_rows(rule: str) -> OptionError:
     )
 
 
-def _vectors(candidates: Candidates) -> Vectors:
+def vectors_shown(candidates: Candidates) -> Vectors:
+    """Return the vectors, which the rule must have asked for."""
     if candidates.vectors is None:
         raise ValueError("this rule needs vectors")
     return candidates.vectors
 
 
-def _clustered(
+def clustered(
     vectors: Vectors, clusters: int, *, lots: Lots, seed: int
 ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
     """Return each row's cluster, and its distance from the cluster's centre.
 
+    Parameters
+    ----------
+    vectors : ndarray of float32, shape (n, dimensions)
+        The rows.
+    clusters : int
+        How many, at most n.
+    lots : ndarray of uint64, shape (n,)
+        The rows of the lowest lots are where the centres begin.
+    seed : int
+        Of what k-means draws where a cluster becomes empty.
+
+    Returns
+    -------
+    labels : ndarray of int, shape (n,)
+    distances : ndarray of float, shape (n,)
+        Rounded to six digits: float32 tells no more.
+
+    Notes
+    -----
     The centres begin at rows drawn by lot, so that they lie where the rows lie. Begun at the rows
     farthest from each other they would stay with the outliers, which are poor rows to train on.
     """
@@ -142,7 +162,7 @@ def _clustered(
         from threadpoolctl import threadpool_limits
     except ModuleNotFoundError as error:
         raise MissingExtraError(
-            "scikit-learn", extra="train", purpose="the rule k-means"
+            "scikit-learn", extra="train", purpose="making clusters of texts"
         ) from error
     start = np.argsort(lots)[:clusters]
     model = KMeans(clusters, init=vectors[start], n_init=1, max_iter=_ITERATIONS, random_state=seed)

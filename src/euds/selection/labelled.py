@@ -1,15 +1,24 @@
-"""Rules that use the labels of the pool."""
+"""Rules that use the labels of the pool: baselines that know more than a rule without labels."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
+from euds.selection.coverage import vectors_shown
 from euds.selection.el2n import el2n
-from euds.selection.preference import Candidates, Preference
+from euds.selection.middle import middle_of
+from euds.selection.preference import Candidates, Preference, places_by_lot
 from euds.selection.ranks import mid_ranks
 
-__all__ = ["SUSPECT_SHARE", "hardest_first", "random_stratified"]
+__all__ = [
+    "SUSPECT_SHARE",
+    "difficulty_of",
+    "hardest_first",
+    "labels_shown",
+    "moderate",
+    "random_stratified",
+]
 
 SUSPECT_SHARE = 0.05
 """The hardest rows that are left out of EL2N: there label errors gather (cf. arXiv 2211.05610)."""
@@ -24,39 +33,35 @@ def random_stratified(candidates: Candidates) -> Preference:
     of the budget, rounded up or down. A budget in tokens takes rows in an order that keeps the
     shares at every point: the i-th of n rows of a label has its place at (i - 1/2) / n.
     """
-    if candidates.labels is None:
-        raise ValueError("this rule needs labels")
-    labels = np.unique(np.array(candidates.labels, dtype=np.str_), return_inverse=True)[1]
+    labels = labels_shown(candidates)
     numbers = np.flatnonzero(candidates.open)
-    by_lot = numbers[np.lexsort((candidates.lots[numbers], labels[numbers]))]
-    sizes = np.bincount(labels[numbers], minlength=labels.max(initial=0) + 1)
-    starts = np.cumsum(sizes) - sizes
-    # Which of its label's rows a row is, in the order of their lots, from 0.
-    places = np.arange(len(by_lot)) - starts[labels[by_lot]]
+    own, lots = labels[numbers], candidates.lots[numbers]
+    places = places_by_lot(own, lots)
 
     priority = np.zeros(candidates.rows)
     if candidates.keep is None:
-        priority[by_lot] = (places + 0.5) / sizes[labels[by_lot]]
+        priority[numbers] = (places + 0.5) / np.bincount(own)[own]
     elif candidates.leaves_a_choice:
-        quotas = _largest_remainders(
-            sizes, candidates.keep, lots=candidates.lots, by_lot=by_lot, starts=starts
-        )
-        priority[by_lot] = places >= quotas[labels[by_lot]]
+        quotas = _largest_remainders(own, candidates.keep, places=places, lots=lots)
+        priority[numbers] = places >= quotas[own]
     return Preference(priority, np.full(candidates.rows, "over budget"), drawn_from=labels)
 
 
 def _largest_remainders(
-    sizes: Numbers, total: int, *, lots: NDArray[np.uint64], by_lot: Numbers, starts: Numbers
+    labels: Numbers, total: int, *, places: Numbers, lots: NDArray[np.uint64]
 ) -> Numbers:
     """Divide ``total`` rows among labels in proportion to their sizes.
 
     Of equal remainders the label whose next row has the lowest lot is rounded up, so that over many
     seeds no label gains by its name.
     """
+    sizes = np.bincount(labels)
     quotas, remainders = np.divmod(sizes * total, sizes.sum())
     unsettled = np.flatnonzero(remainders)  # a label without one has all that is due to it
-    next_lots = lots[by_lot[(starts + quotas)[unsettled]]]
-    first = unsettled[np.lexsort((next_lots, -remainders[unsettled]))]
+    is_next = places == quotas[labels]
+    next_lots = np.zeros(len(sizes), dtype=np.uint64)
+    next_lots[labels[is_next]] = lots[is_next]
+    first = unsettled[np.lexsort((next_lots[unsettled], -remainders[unsettled]))]
     quotas[first[: total - quotas.sum()]] += 1
     return quotas
 
@@ -68,9 +73,7 @@ def hardest_first(candidates: Candidates) -> Preference:
     Its top is full of wrong labels, so that it is kept only when nothing else is left, the least
     suspect first.
     """
-    if candidates.vectors is None or candidates.labels is None:
-        raise ValueError("this rule needs vectors and labels")
-    hardness = el2n(candidates.vectors, candidates.labels, seed=candidates.seed)
+    hardness = difficulty_of(candidates)
     ranks = mid_ranks(hardness)
     order = np.lexsort((candidates.lots, -hardness))
     suspects = int(SUSPECT_SHARE * len(order))
@@ -79,3 +82,32 @@ def hardest_first(candidates: Candidates) -> Preference:
     reason = np.full(candidates.rows, "below el2n")
     reason[order[:suspects]] = "above el2n"
     return Preference(priority, reason, {"el2n": ranks})
+
+
+def moderate(candidates: Candidates) -> Preference:
+    """Prefer rows that are neither near to nor far from the middle of their class.
+
+    A row's distance is that of its vector to the median vector of its class; the rows around the
+    median distance of the pool are kept, as many above it as below (Xia et al. 2023, "Moderate
+    Coreset", ICLR).
+    """
+    labels, vectors = labels_shown(candidates), vectors_shown(candidates).astype(np.float64)
+    distances = np.zeros(candidates.rows)
+    for label in np.unique(labels):
+        own = labels == label
+        distances[own] = np.linalg.norm(vectors[own] - np.median(vectors[own], axis=0), axis=1)
+    return middle_of("moderate", mid_ranks(np.round(distances, 9)))
+
+
+def difficulty_of(candidates: Candidates) -> NDArray[np.float64]:
+    """Return the EL2N of each row, as a head trained on all of them finds it."""
+    if candidates.labels is None:
+        raise ValueError("this rule needs labels")
+    return el2n(vectors_shown(candidates), candidates.labels, seed=candidates.seed)
+
+
+def labels_shown(candidates: Candidates) -> Numbers:
+    """Return a number for each row's label, from 0 in the order of their names."""
+    if candidates.labels is None:
+        raise ValueError("this rule needs labels")
+    return np.unique(np.array(candidates.labels, dtype=np.str_), return_inverse=True)[1]

@@ -8,7 +8,14 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Candidates", "Preference", "Ranks", "first_of_all", "no_preference"]
+__all__ = [
+    "Candidates",
+    "Preference",
+    "Ranks",
+    "first_of_all",
+    "no_preference",
+    "places_by_lot",
+]
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -39,6 +46,12 @@ class Candidates:
         Sentence vectors of length 1; None for a rule that does not need them.
     labels : tuple of str, n of them, or None
         The labels; None for a rule that does not say it uses them.
+    values : mapping of str to ndarray of float, shape (n,)
+        The scores themselves, by name; empty for a rule that works on ranks.
+    texts : tuple of str, n of them, or None
+        Each text with its context after it; None for a rule that does not need them.
+    target : tuple of str or None
+        Texts like those that matter to the user; None for a rule that does not need them.
     """
 
     open: Bools
@@ -49,6 +62,9 @@ class Candidates:
     ranks: Ranks = field(default_factory=dict)
     vectors: NDArray[np.float32] | None = None
     labels: tuple[str, ...] | None = None
+    values: Ranks = field(default_factory=dict)
+    texts: tuple[str, ...] | None = None
+    target: tuple[str, ...] | None = None
 
     @property
     def rows(self) -> int:
@@ -103,3 +119,18 @@ def first_of_all(order: NDArray[np.int64], rows: int, *, reason: str) -> Prefere
     priority = np.full(rows, float(len(order)))
     priority[order] = np.arange(len(order))
     return Preference(priority, np.full(rows, reason))
+
+
+def places_by_lot(groups: NDArray[np.int64], lots: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Return which of its group's rows each row is, from 0, in the order of their lots.
+
+    >>> lots = np.array([7, 5, 9, 1], dtype=np.uint64)
+    >>> places_by_lot(np.array([2, 0, 2, 2]), lots).tolist()
+    [1, 0, 2, 0]
+    """
+    by_lot = np.lexsort((lots, groups))
+    sizes = np.bincount(groups)
+    starts = np.cumsum(sizes) - sizes
+    places = np.empty(len(groups), dtype=np.int64)
+    places[by_lot] = np.arange(len(groups)) - starts[groups[by_lot]]
+    return places

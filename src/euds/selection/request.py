@@ -10,7 +10,7 @@ from euds.selection.coverage import needs_rows
 from euds.selection.interval import Budget, Interval, parse_budget, parse_interval
 from euds.selection.rules import Rule, rule_named
 
-__all__ = ["DEFAULT_KEEP", "budget_of", "check_request", "intervals_of"]
+__all__ = ["DEFAULT_KEEP", "budget_of", "check_request", "check_target", "intervals_of"]
 
 DEFAULT_KEEP = 0.16
 """The share behind the EUDS paper's headline, 84 % less data (arXiv 2602.17465)."""
@@ -41,6 +41,30 @@ def check_request(
                 expected=", ".join(SCORE_COLUMNS),
                 next_step=did_you_mean(name, SCORE_COLUMNS),
             )
+
+
+def check_target(rules: Sequence[Rule], *, is_given: bool) -> None:
+    """Check that there are target texts where a rule needs them, and only there.
+
+    Raises
+    ------
+    OptionError
+        If they are missing, or no rule looks at them.
+    """
+    looking = [rule.name for rule in rules if "target" in rule.needs]
+    if looking and not is_given:
+        raise OptionError(
+            f"the rule {looking[0]} needs texts like those that matter to you",
+            got="none",
+            expected="a file like the input; of its labels nothing is used",
+            next_step="--target FILE; in Python target=euds.read(FILE).texts",
+        )
+    if is_given and not looking:
+        raise OptionError(
+            "there is a target, and no rule that looks at it",
+            got=", ".join(rule.name for rule in rules),
+            next_step="leave out the target, or use the rule dsir",
+        )
 
 
 def intervals_of(interval: str | Sequence[str]) -> list[Interval]:

@@ -76,14 +76,16 @@ def _with_scores(rows: pl.DataFrame, table: ScoreTable) -> pl.DataFrame:
     return rows.join(table.frame, on="id", how="left", maintain_order="left")
 
 
-def with_ranks(rows: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
-    """Add ``rank_<score>`` for each score, free of length."""
+def with_ranks(
+    rows: pl.DataFrame, names: Sequence[str], *, length_free: bool = True
+) -> pl.DataFrame:
+    """Add ``rank_<score>`` for each score, free of length unless it is to stay in."""
     groups = None
     if "se_option" in rows.columns:
         groups = rows["se_option"].rank("dense").fill_null(0).cast(pl.Int64).to_numpy()
     for name in names:
         values = numbers_of(rows, name)
-        length = _length_for(name, rows)
+        length = _length_for(name, rows) if length_free else None
         if length is None:
             ranks = mid_ranks(values)
         else:

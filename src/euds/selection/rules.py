@@ -6,8 +6,8 @@ the middle interval of a score prefers ranks close to 1/2; three entropies that 
 middle prefer a small largest distance from 1/2, which is the joint window of exactly the right
 width for any budget; k-center prefers the row farthest from those before it; random prefers none.
 
-A rule says what it needs beside scores. It gets vectors and labels only if it says so: no other
-rule can see a label.
+A rule says what it needs beside ranks. It gets vectors, labels, texts and the like only if it says
+so: no other rule can see a label.
 """
 
 from __future__ import annotations
@@ -19,13 +19,18 @@ from typing import Literal
 from euds.errors import OptionError, did_you_mean
 from euds.scores import canonical_score
 from euds.selection.coverage import k_center, k_means
-from euds.selection.labelled import hardest_first, random_stratified
+from euds.selection.extremes import highest_first, instruction_difficulty, lowest_first
+from euds.selection.labelled import hardest_first, moderate, random_stratified
 from euds.selection.middle import igse_and, igse_dist, igse_sum, middle_of
 from euds.selection.preference import Candidates, Preference, no_preference
+from euds.selection.resampling import dsir
+from euds.selection.semantic_duplicates import semdedup
+from euds.selection.strata import ccs, ccs_el2n
+from euds.selection.window import best_window
 
 __all__ = ["REASONS", "RULES", "Rule", "rule_descriptions", "rule_named"]
 
-Need = Literal["vectors", "labels"]
+Need = Literal["vectors", "labels", "values", "texts", "target"]
 
 
 @dataclass(frozen=True)
@@ -42,12 +47,14 @@ class Rule:
         From `Candidates` to a `Preference`.
     scores : tuple of str or None
         The score columns it needs; None takes the entropies that the caller combines.
-    needs : frozenset of {"vectors", "labels"}
-        What it needs beside scores, and is therefore shown.
+    needs : frozenset of {"vectors", "labels", "values", "texts", "target"}
+        What it needs beside ranks, and is therefore shown; ``values`` are those of its scores.
     is_draw : bool
         Whether another seed is another draw.
     needs_rows : bool
         Whether only a budget in rows will do: the rule gives a set of that size, not an order.
+    length_free : bool
+        Whether the dependence on length is taken out of its scores before they are ranked.
     """
 
     name: str
@@ -57,6 +64,7 @@ class Rule:
     needs: frozenset[Need] = frozenset()
     is_draw: bool = False
     needs_rows: bool = False
+    length_free: bool = True
 
     @property
     def uses_labels(self) -> bool:
@@ -70,6 +78,26 @@ def _middle(column: str, name: str, description: str) -> Rule:
         description,
         lambda candidates: middle_of(column, candidates.ranks[column]),
         scores=(column,),
+    )
+
+
+def _top(column: str, name: str, description: str) -> Rule:
+    return Rule(
+        name,
+        description,
+        lambda candidates: highest_first(column, candidates),
+        scores=(column,),
+        length_free=False,
+    )
+
+
+def _bottom(column: str, name: str, description: str) -> Rule:
+    return Rule(
+        name,
+        description,
+        lambda candidates: lowest_first(column, candidates),
+        scores=(column,),
+        length_free=False,
     )
 
 
@@ -103,6 +131,37 @@ RULES = {
         _middle("se", "se", "the middle of semantic entropy"),
         _middle("ge_nll", "perplexity", "the middle of the language model's perplexity"),
         _middle("words", "length", "the middle of text length"),
+        _top("words", "longest", "the longest texts"),
+        _bottom("words", "shortest", "the shortest texts"),
+        _top("ge_nll", "perplexity-high", "the texts that surprise the language model most"),
+        _bottom("ge_nll", "perplexity-low", "the texts that surprise the language model least"),
+        _top("ge_hes", "hes", "the highest sum over the tokens of highest entropy"),
+        _top("se", "uncertain", "the texts that the model's own answers are least sure about"),
+        Rule(
+            "ifd",
+            "the highest ratio of perplexity with the context to that without it, below 1",
+            instruction_difficulty,
+            scores=("ge_ifd",),
+            needs=frozenset({"values"}),
+            length_free=False,
+        ),
+        Rule(
+            "ccs",
+            "rows spread evenly over the range of generative entropy, without the hardest",
+            ccs,
+            scores=("ge",),
+            needs=frozenset({"values"}),
+            is_draw=True,
+            needs_rows=True,
+            length_free=False,
+        ),
+        Rule(
+            "dsir",
+            "rows drawn to look like the texts of --target, by their words and pairs of words",
+            dsir,
+            needs=frozenset({"texts", "target"}),
+            is_draw=True,
+        ),
         Rule(
             "k-means",
             "the rows nearest to the centres of clusters of sentence vectors",
@@ -114,6 +173,12 @@ RULES = {
             "k-center",
             "rows far from each other, so that none in the pool is far from all of them",
             k_center,
+            needs=frozenset({"vectors"}),
+        ),
+        Rule(
+            "semdedup",
+            "rows unlike those of their cluster that lie farther from its centre",
+            semdedup,
             needs=frozenset({"vectors"}),
         ),
         Rule("random", "rows at random", _nothing_first, is_draw=True),
@@ -130,13 +195,38 @@ RULES = {
             hardest_first,
             needs=frozenset({"vectors", "labels"}),
         ),
+        Rule(
+            "ccs-el2n",
+            "rows spread evenly over the range of EL2N, without the hardest",
+            ccs_el2n,
+            needs=frozenset({"vectors", "labels"}),
+            is_draw=True,
+            needs_rows=True,
+        ),
+        Rule(
+            "bws",
+            "the window of EL2N from which a ridge regression learns most",
+            best_window,
+            needs=frozenset({"vectors", "labels"}),
+            needs_rows=True,
+        ),
+        Rule(
+            "moderate",
+            "rows at a middle distance from the median vector of their label",
+            moderate,
+            needs=frozenset({"vectors", "labels"}),
+        ),
         Rule("full", "every row", _nothing_first),
     )
 }
 
+_SYNONYMS = {"igse-sum": "igse", "ge_nll": "perplexity", "words": "length"}
+
 REASONS = {
     "covered": "because a kept row is close to it",
     "not nearest to a centre": "because another row is nearer to the centre of its cluster",
+    "like another": "because a row of its cluster, farther from the centre, is too much like it",
+    "unlike the target": "because by the words of the target other rows were likelier in the draw",
     "no label": "because it has no label, which the rule needs",
     "over budget": "because the budget was full: among rows of equal standing a seeded draw "
     "decides",
@@ -164,7 +254,7 @@ def rule_named(name: str, score_names: tuple[str, ...] = ()) -> Rule:
     OptionError
         If there is none.
     """
-    name = {"igse-sum": "igse"}.get(name, name)
+    name = _SYNONYMS.get(name, name)
     if name in RULES:
         return RULES[name]
     column = canonical_score(name)

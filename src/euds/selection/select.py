@@ -16,13 +16,19 @@ import polars as pl
 from numpy.typing import NDArray
 
 from euds.errors import OptionError
-from euds.pool import Pool
+from euds.pool import Pool, Texts
 from euds.scores import ScoreTable, canonical_score
 from euds.selection.diagnosis import MOST_TIES, diagnose
 from euds.selection.interval import Budget, Interval
 from euds.selection.preference import Candidates, Preference, no_preference
 from euds.selection.ranks import tied_share
-from euds.selection.request import DEFAULT_KEEP, budget_of, check_request, intervals_of
+from euds.selection.request import (
+    DEFAULT_KEEP,
+    budget_of,
+    check_request,
+    check_target,
+    intervals_of,
+)
 from euds.selection.rows import (
     distinct_rows,
     drawn_lots,
@@ -55,6 +61,7 @@ def select(
     always_keep: Sequence[str] = (),
     seed: int = 0,
     vectors: Vectors | None = None,
+    target: Texts | None = None,
 ) -> Selection:
     """Choose the rows to keep; no label is looked at unless the rule says that it uses them.
 
@@ -81,6 +88,8 @@ def select(
         Decides between rows that the rule holds equal, and of what the rule draws.
     vectors : Vectors, optional
         Sentence vectors of the pool's texts, for the rules that need them.
+    target : Texts, optional
+        Texts like those that matter, for the rules that need them.
 
     Returns
     -------
@@ -90,7 +99,7 @@ def select(
     ------
     OptionError
         If the budget cannot be met exactly, a rule, score or interval is unknown, or the rule needs
-        vectors or labels and there are none.
+        vectors, labels or a target and there is none.
     InputError
         If a text of the pool has no vector.
     """
@@ -104,6 +113,12 @@ def select(
     table.require(raw)
     budget = budget_of(chosen, intervals, keep=keep, keep_tokens=keep_tokens)
     _check_needs(chosen, pool, vectors)
+    shown = _Shown(
+        vectors if "vectors" in chosen.needs else None,
+        pool.texts if "texts" in chosen.needs else None,
+        target if "target" in chosen.needs else None,
+    )
+    check_target([chosen], is_given=shown.target is not None)
 
     rows = distinct_rows(
         pool,
@@ -113,7 +128,8 @@ def select(
         show_labels=chosen.uses_labels,
     )
     names, left_out = _scores_to_rank(chosen, entropies, table, rows)
-    rows = with_completeness(with_ranks(rows, names), [*names, *raw])
+    rows = with_ranks(rows, names, length_free=chosen.length_free)
+    rows = with_completeness(rows, [*names, *raw])
     candidates = _candidates(
         rows,
         chosen,
@@ -121,7 +137,7 @@ def select(
         intervals=intervals,
         keep=rows_left(rows, budget, pool_rows=len(pool)),
         seed=seed,
-        vectors=vectors,
+        shown=shown,
     )
     preference = chosen.prefer(candidates)
     decision = _decide(rows, candidates, preference, intervals, budget, pool_rows=len(pool))
@@ -143,9 +159,21 @@ def select(
         "always_keep": sorted(always_keep),
         "seed": seed,
         "uses_labels": chosen.uses_labels,
+        "target": None
+        if shown.target is None
+        else {"texts": len(shown.target), "fingerprint": shown.target.fingerprint},
     }
     diagnosis = diagnose(rows, kept=decision.kept, names=names, left_out=left_out)
     return Selection(pool, frame, settings, diagnosis)
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """What a rule asked for beside scores and labels; None for what it did not ask for."""
+
+    vectors: Vectors | None
+    texts: Texts | None
+    target: Texts | None
 
 
 def _check_needs(rule: Rule, pool: Pool, vectors: Vectors | None) -> None:
@@ -188,7 +216,7 @@ def _candidates(
     intervals: Sequence[Interval],
     keep: int | None,
     seed: int,
-    vectors: Vectors | None,
+    shown: _Shown,
 ) -> Candidates:
     """Return the complete rows, with what the rule asked for and nothing else."""
     complete = rows.filter("complete")
@@ -197,7 +225,8 @@ def _candidates(
     for interval in intervals:
         if interval.column is not None:
             is_open &= interval.side(numbers_of(complete, interval.column)) == 0
-    shown = vectors if "vectors" in rule.needs else None
+    keys = complete["key"].to_list()
+    values = names if "values" in rule.needs else ()
     return Candidates(
         open=is_open,
         stays=stays,
@@ -205,9 +234,17 @@ def _candidates(
         lots=drawn_lots(complete, seed),
         seed=seed,
         ranks={name: complete[f"rank_{name}"].to_numpy() for name in names},
-        vectors=None if shown is None else shown.of(complete["key"].to_list()),
+        vectors=None if shown.vectors is None else shown.vectors.of(keys),
         labels=tuple(complete["label"]) if rule.uses_labels else None,
+        values={name: numbers_of(complete, name) for name in values},
+        texts=None if shown.texts is None else _whole_texts(shown.texts, keys),
+        target=None if shown.target is None else tuple(shown.target.whole),
     )
+
+
+def _whole_texts(texts: Texts, keys: Sequence[str]) -> tuple[str, ...]:
+    whole = dict(zip(texts.keys, texts.whole, strict=True))
+    return tuple(whole[key] for key in keys)
 
 
 @dataclass(frozen=True)
@@ -288,7 +325,7 @@ def _selection_frame(
     pool: Pool, rows: pl.DataFrame, preference: Preference, decision: _Decision
 ) -> pl.DataFrame:
     """Spread the decisions over the pool's rows; what is no candidate is a duplicate of one."""
-    for name in preference.judged.keys() & {"igse", "el2n"}:  # made by the rule, no score column
+    for name in preference.judged.keys() & {"igse", "el2n", "moderate"}:  # no score column
         ranks = np.full(rows.height, np.nan)
         ranks[rows["complete"].to_numpy()] = preference.judged[name]
         rows = rows.with_columns(pl.Series(f"rank_{name}", ranks).fill_nan(None))
