@@ -460,3 +460,39 @@ def test_a_run_without_a_subset_names_none(folder):
     assert "subset" not in ran.stdout.lower()
     assert not list((folder / "run").glob("subset*"))
     assert pl.read_parquet(folder / "run" / "selection.parquet")["kept"].sum() == 9
+def test_a_target_is_read_from_the_columns_of_the_pool_and_its_labels_are_not(folder):
+    rows = [{"review": "a moving plot", "stars": "good"}, {"review": "the very good actor"}]
+    target = folder / "target.jsonl"
+    target.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    options = ("--rule", "dsir", "--target", "target.jsonl", "--scores", "ie")
+    first = json.loads(toy_run(folder, *options, "--json").stdout)
+    assert first["rows"]["dropped"] == {"unlike the target": 252}
+    assert first["settings"]["target"]["texts"] == 2
+    kept = (folder / "run" / "subset.jsonl").read_bytes()
+    # The same texts with other labels, read by another command.
+    target.write_text("".join(json.dumps({"review": row["review"]}) + "\n" for row in rows))
+    euds("select", "run", "--keep", "0.16", *options[:4], cwd=folder)
+    assert (folder / "run" / "subset.jsonl").read_bytes() == kept
+
+    ran = euds("select", "run", "--rule", "dsir", cwd=folder, check=2)
+    assert "--target FILE" in ran.stderr
+    ran = euds("select", "run", "--target", "target.jsonl", cwd=folder, check=2)
+    assert "no rule that looks at it" in ran.stderr
+    target.write_text('{"text": "of another column"}\n')
+    ran = euds("select", "run", *options[:4], cwd=folder, check=2)
+    assert "--target target.jsonl" in ran.stderr
+
+
+def test_the_rule_ifd_has_its_score_made_and_needs_contexts(folder):
+    ran = toy_run(folder, "--rule", "ifd", check=2)
+    assert "--context" in ran.stderr
+    with (folder / "asked.jsonl").open("w") as stream:
+        for index in range(40):
+            row = {"text": f"the film was {'very ' * (index % 5)}good", "context": f"a cat {index}"}
+            stream.write(json.dumps(row) + "\n")
+    ran = euds(
+        *("run", "asked.jsonl", "--model", "toy", "--rule", "ifd", "--keep", "10", "--json"),
+        cwd=folder,
+    )
+    assert json.loads(ran.stdout)["rows"]["kept"] == 10
+    assert "ge_ifd" in pl.read_parquet(folder / "asked-euds" / "scores.parquet").columns

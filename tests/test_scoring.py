@@ -1,9 +1,11 @@
 """Scoring a whole pool: which scorers run, with which options, and what they may know."""
 
+import polars as pl
 import pytest
 
 from euds.errors import MissingExtraError, OptionError
 from euds.models import extras
+from euds.pool import Pool, text_key
 from euds.progress import SilentProgress
 from euds.prompts import task_named
 from euds.scores import ScoreTable
@@ -89,3 +91,31 @@ def test_a_table_saved_and_loaded_is_the_same(tmp_path):
     assert loaded.frame.equals(table.frame)
     assert loaded.provenance["ge"] == table.provenance["ge"]
     assert loaded.names == table.names
+
+
+def with_contexts(pool, contexts):
+    keys = [text_key(text, one) for text, one in zip(pool.frame["text"], contexts, strict=True)]
+    frame = pool.frame.with_columns(
+        key=pl.Series(keys), context=pl.Series(contexts, dtype=pl.String)
+    )
+    return Pool(frame, pool.records, pool.source)
+
+
+def test_the_second_reading_is_made_and_paid_only_if_it_is_asked_for(tmp_path):
+    pool = with_contexts(make_pool(TEXTS[:3]), ["a cat is", "the film", "a book"])
+    table = scored(tmp_path, pool, ["ge"], model="toy")
+    assert "ge_ifd" not in table.frame.columns
+    assert len(table.provenance["stages"]) == 1
+    more = scored(tmp_path, pool, ["ge", "ge_ifd"], model="toy")
+    assert more.frame["ge_ifd"].null_count() == 0
+    assert [one["measured"] for one in more.provenance["stages"]] == [0, 0, 3]
+    spent = more.provenance["spent_seconds"]
+    assert spent["ge_ifd"] > spent["ge"] > 0  # what the first reading took, and the second
+    assert "ge_ifd" in scored(tmp_path, pool, ["ge_ifd"], model="toy").names
+
+
+def test_a_pool_without_contexts_has_no_instruction_difficulty(tmp_path):
+    for contexts in ([None] * 3, [None, "", " "]):
+        with pytest.raises(OptionError, match="without its context") as caught:
+            scored(tmp_path, with_contexts(make_pool(TEXTS[:3]), contexts), ["ge_ifd"], model="toy")
+        assert "--context" in str(caught.value)

@@ -4,7 +4,8 @@ import pytest
 
 import euds
 from euds.errors import OptionError
-from euds.proof.arms import make_arms
+from euds.pool import Texts
+from euds.proof.arms import Basis, make_arms
 from euds.scores import ScoreTable
 from tests.proof.toy import labelled_pool
 
@@ -69,3 +70,25 @@ def test_an_arm_that_is_too_small_to_train_is_refused(pool):
     chosen = euds.select(pool, rule="random", keep=3)
     with pytest.raises(OptionError, match="too small to train"):
         make_arms(pool, [chosen], seeds=[0])
+
+
+def test_a_rule_that_draws_from_scores_or_a_target_is_drawn_from_them_again(pool, table):
+    scores = ScoreTable(table.frame.with_columns(ge=table.frame["ie"]))
+    target = Texts.of(["cold1 cold2 cold3", "cold4 cold5"])
+    chosen = [
+        euds.select(pool, scores, rule="ccs", keep=40, always_keep=["00007"]),
+        euds.select(pool, rule="dsir", keep=40, target=target),
+    ]
+    basis = Basis(scores=scores, target=target)
+    arms = by_name(make_arms(pool, chosen, seeds=[0, 1], basis=basis))
+    for name, first in zip(("ccs", "dsir"), chosen, strict=True):
+        one, other = arms[name].selections
+        assert one.ids == first.ids
+        assert set(one.ids) != set(other.ids)
+        assert len(other) == 40
+        assert arms[name].selecting_seconds > 0
+    assert all("00007" in one.ids for one in arms["ccs"].selections)
+    for lacking, told in ((chosen[0], "scores="), (chosen[1], "target=")):
+        with pytest.raises(OptionError, match="draws anew for every seed") as caught:
+            make_arms(pool, [lacking], seeds=[0])
+        assert told in str(caught.value)

@@ -11,7 +11,7 @@ import pytest
 import euds
 from euds.errors import InputError, OptionError
 from euds.ledger import Ledger
-from euds.pool import Pool
+from euds.pool import Pool, Texts
 from euds.progress import SilentProgress
 from euds.proof import trainers
 from euds.proof.experiment import Experiment, samples_of
@@ -445,6 +445,10 @@ def test_rules_are_checked_before_anything_is_read():
     with pytest.raises(OptionError, match="budget"):
         check_rules(["ie"], ["lots"])
     assert [rule.name for rule in check_rules(["length", "words"], [0.1])] == ["length"]
+    # Rules that look at one score in different ways are different rules.
+    of_one_score = ["perplexity", "perplexity-low", "ge_nll", "ccs", "ge"]
+    chosen = [rule.name for rule in check_rules(of_one_score, [0.1])]
+    assert chosen == ["perplexity", "perplexity-low", "ccs", "ge"]
 
 
 def test_rules_are_proven_from_pool_to_verdict(pool, store, trainer, tmp_path):
@@ -471,6 +475,46 @@ def test_rules_are_proven_from_pool_to_verdict(pool, store, trainer, tmp_path):
     assert "near-duplicates" in proven.proof.results["ledger"]["stages"]
 
 
+def test_a_target_of_test_texts_is_told(pool, store, trainer, tmp_path):
+    def proven(target):
+        return prove_rules(
+            pool,
+            0.3,
+            rules=["dsir", "length"],
+            keeps=["20%"],
+            proving={"task": "topic", "trainer": "words", "seeds": 2},
+            target=target,
+            progress=SilentProgress(),
+            store=euds.scoring.Store(tmp_path / "store"),
+            trainings=store,
+        )
+
+    new = proven(Texts.of(["cold1 cold2 cold3", "cold4 cold5"]))
+    assert not any("target" in warning for warning in new.proof.results["warnings"])
+    settings = {one.settings["rule"]: one.settings["target"] for one in new.selections}
+    assert settings["dsir"]["texts"] == 2
+    assert settings["length"] is None
+    arm = {one["name"]: one for one in new.proof.results["arms"]}["dsir"]
+    assert arm["seconds"]["selecting"] > 0
+
+    # The whole pool's file as the target: the part that is split off is in it.
+    read = proven(pool.texts)
+    rows = len(read.held.test)
+    told = [one for one in read.proof.results["warnings"] if "target" in one]
+    assert len(told) == 1
+    assert told[0].startswith(f"{rows} of {rows} test texts are among the target texts: dsir")
+
+
+def test_what_instruction_difficulty_costs_is_charged_to_its_rule_alone(pool, test, store, trainer):
+    rng = np.random.default_rng(2)
+    columns = {name: pl.Series(rng.random(300)) for name in ("ge", "ge_ifd")}
+    frame = pool.frame.select("id").with_columns(words=1.0, **columns)
+    table = ScoreTable(frame, {"spent_seconds": {"ie": 1.0, "ge": 10.0, "ge_ifd": 13.0}})
+    results = prove(pool, test, table, store, "ge", "ifd", "ccs", seeds=2).results
+    scoring = {arm["name"]: arm["seconds"]["scoring"] for arm in results["arms"]}
+    assert scoring == {"full": 0, "random": 0, "ge": 10, "ifd": 13, "ccs": 10}
+
+
 def test_mistakes_are_found_before_anything_is_scored(pool, tmp_path, trainer):
     def tried(**changes):
         given = {"rules": ["ie"], "keeps": [0.2], "proving": {"task": "topic"}, **changes}
@@ -479,6 +523,10 @@ def test_mistakes_are_found_before_anything_is_scored(pool, tmp_path, trainer):
     # There is no model by that name, and ge would need one.
     with pytest.raises(euds.EudsError, match="nowhere"):
         tried(proving={"task": "topic", "encoder": "nowhere"}, rules=["ge"])
+    with pytest.raises(OptionError, match="texts like those that matter"):
+        tried(rules=["ge", "dsir"])
+    with pytest.raises(OptionError, match="no rule that looks at it"):
+        tried(rules=["ge"], target=Texts.of(["a text"]))
     with pytest.raises(OptionError, match="too small to train on"):
         tried(keeps=[4], proving={"task": "topic", "trainer": "words"}, rules=["ge"])
 

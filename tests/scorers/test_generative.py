@@ -10,7 +10,7 @@ from euds.models.language import TokenStatistics
 from euds.models.markov_lm import MarkovLM
 from euds.pool import Texts
 from euds.scorers import generative
-from euds.scorers.generative import GenerativeScorer, TokenEntropies
+from euds.scorers.generative import GenerativeScorer, InstructionDifficultyScorer, TokenEntropies
 
 LM = MarkovLM.default()
 
@@ -76,3 +76,28 @@ def test_what_cannot_be_scored_is_null_with_a_reason(toy, measure, monkeypatch):
     assert "not finite" in rows["spoilt"]["ge_reason"]
     assert frame.select("ge", "ge_nll", "ge_gap", "ge_hes").null_count().row(0) == (2, 2, 2, 2)
     assert frame.schema["ge"] == pl.Float64
+
+
+def test_instruction_difficulty_is_the_ratio_of_two_perplexities(toy, measure):
+    pairs = [
+        ("the film was good", "the book was very"),
+        ("the film was good", "a cat"),
+        ("a very bad book", "the cat is a"),
+        ("cat", "a"),
+        ("cat", None),
+        ("good", " "),
+        ("", "a cat"),
+    ]
+    texts = Texts.of(*map(list, zip(*pairs, strict=True)))
+    scorer = InstructionDifficultyScorer(TokenEntropies(toy, "float32"))
+    frame = scorer.score(texts, measure).frame
+    found = dict(zip(zip(texts.texts, texts.contexts, strict=True), frame.rows(), strict=True))
+    for text, context in pairs[:4]:
+        perplexities = [math.exp(by_hand(text, one)["ge_nll"]) for one in (context, None)]
+        _, ratio, reason = found[text, context]
+        assert ratio == pytest.approx(perplexities[0] / perplexities[1], rel=1e-5)
+        assert reason is None
+    assert found["cat", None][1:] == found["good", " "][1:] == (None, "no context")
+    assert found["", "a cat"][1:] == (None, "no tokens")
+    # Five texts with a context, four of them distinct without it.
+    assert [stage.measured for stage in measure.stages] == [5, 4]

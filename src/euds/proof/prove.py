@@ -220,7 +220,7 @@ def prove(
     costs, unknown = arm_costs(arms, runs, experiment, scores=scores, vectors=vectors)
     rows = found.arm_rows(arms, runs, matrices, costs, pool, task)
     several = len({arm.rows for arm in arms if arm.rule == RANDOM}) > 1
-    target = (
+    target_costs = (
         target_ledger(
             arms,
             costs,
@@ -274,7 +274,7 @@ def prove(
                 "stages": dict(spent.seconds),
                 "full_seconds": costs[FULL].training + costs[FULL].evaluating,
                 "arms": ledger_rows(arms, costs),
-                "target": target,
+                "target": target_costs,
                 "peak_memory_mib": peak_memory_mib(),
             },
             "versions": package_versions(),

@@ -71,7 +71,9 @@ def log_importance(texts: Sequence[str], target: Sequence[str]) -> Floats:
         return np.zeros(len(texts))
     ratios = _log_shares(target_buckets) - _log_shares(buckets)
     rows = np.repeat(np.arange(len(texts)), sizes)
-    return np.bincount(rows, weights=ratios[buckets], minlength=len(texts))
+    return np.asarray(
+        np.bincount(rows, weights=ratios[buckets], minlength=len(texts)), dtype=np.float64
+    )
 
 
 def _bags(texts: Sequence[str]) -> tuple[NDArray[np.uint16], NDArray[np.int64]]:

@@ -86,4 +86,5 @@ def _strata_of(values: Floats) -> Numbers:
     width = np.ptp(values) / STRATA
     if width == 0:
         return np.zeros(len(values), dtype=np.int64)
-    return np.minimum((values - values.min()) / width, STRATA - 1).astype(np.int64)
+    places: Floats = np.minimum((values - values.min()) / width, STRATA - 1)
+    return places.astype(np.int64)
