@@ -7,7 +7,7 @@ import pytest
 from euds.scores import ScoreTable
 from euds.selection import strata
 from euds.selection.select import select
-from euds.selection.strata import STRATA, hardest_share, smallest_first
+from euds.selection.strata import hardest_share, smallest_first
 from tests.conftest import make_pool
 from tests.selection.pools import unit_vectors, vectors_for
 
@@ -45,13 +45,13 @@ def test_the_budget_is_spread_over_the_range_without_the_hardest(keep):
     left = np.sort(values)[: 400 - too_hard]
     kept = values[pool.frame["id"].is_in(selection.ids).to_numpy()]
     assert kept.max() <= left.max()
-    sizes, edges = np.histogram(left, bins=STRATA)
+    sizes, edges = np.histogram(left, bins=50)
     taken = np.histogram(kept, bins=edges)[0]
     assert taken.sum() == keep
     assert (taken[taken < sizes] >= taken.max() - 1).all()
     assert selection.reasons.get("above ge", 0) == too_hard
     # Within a stratum all rows are as likely.
-    places = np.clip(np.digitize(left, edges) - 1, 0, STRATA - 1)
+    places = np.clip(np.digitize(left, edges) - 1, 0, 49)
     expected = dict(zip(left, (taken / np.maximum(sizes, 1))[places], strict=True))
     for value, inclusion in zip(values, selection.frame["inclusion"], strict=True):
         assert inclusion == pytest.approx(expected.get(value, 0.0))

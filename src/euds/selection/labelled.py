@@ -91,11 +91,11 @@ def moderate(candidates: Candidates) -> Preference:
     median distance of the pool are kept, as many above it as below (Xia et al. 2023, "Moderate
     Coreset", ICLR).
     """
-    labels, vectors = labels_shown(candidates), vectors_shown(candidates).astype(np.float64)
+    labels, vectors = labels_shown(candidates), vectors_shown(candidates)
     distances = np.zeros(candidates.rows)
     for label in np.unique(labels):
-        own = labels == label
-        distances[own] = np.linalg.norm(vectors[own] - np.median(vectors[own], axis=0), axis=1)
+        own = vectors[labels == label].astype(np.float64)
+        distances[labels == label] = np.linalg.norm(own - np.median(own, axis=0), axis=1)
     return middle_of("moderate", mid_ranks(np.round(distances, 9)))
 
 
