@@ -6,16 +6,20 @@
 2. The pairs of boolq and boolq-dev against all pairs compared in plain Python, which takes minutes.
 3. Copies of articles and tweets with some words left out, doubled or swapped.
 4. Groups of whole data sets.
+5. Rows a second of what selecting does beside ranks: leaving out near-duplicates, of tweets and of
+   made-up rows as long as tweets, and telling the language of tweets. In seconds of the processor.
 
-Writes results/near_duplicates.json. Nothing here uses more than one core.
+Writes results/near_duplicates.json. Nothing here uses more than one core, but for Polars.
 """
 
 from __future__ import annotations
 
 import json
 import platform
+import random
 import re
 import time
+import unicodedata
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
@@ -24,12 +28,19 @@ import numpy as np
 from pools import edited
 
 from euds import datasets
-from euds.near_duplicates import DEFAULT_THRESHOLD, near_duplicate_groups, near_duplicates_of
+from euds.languages import languages_of
+from euds.near_duplicates import (
+    DEFAULT_THRESHOLD,
+    near_duplicate_groups,
+    near_duplicates_of,
+    stand_ins,
+)
 from euds.pool import Texts
 
 RESULTS = Path(__file__).parent / "results" / "near_duplicates.json"
 THRESHOLDS = (0.9, 0.8, 0.7, 0.6, 0.5)
 SEED = 0
+MANY_ROWS = 500_000
 
 
 def texts_of(name: str) -> Texts:
@@ -88,7 +99,8 @@ def shingle_sets(texts: Texts) -> list[set[tuple[str, ...]]]:
     """Return the word 3-shingles of each text and its context."""
     sets = []
     for text, context in zip(texts.texts, texts.contexts, strict=True):
-        words = re.findall(r"\w+", f"{text} {context or ''}".lower())
+        together = unicodedata.normalize("NFKC", f"{text}\n{context or ''}").lower()
+        words = re.findall(r"\w+", together)
         sets.append({tuple(words[at : at + 3]) for at in range(max(1, len(words) - 2))})
     return sets
 
@@ -136,6 +148,40 @@ def grouped(name: str, *, by_context: bool) -> dict[str, Any]:
     }
 
 
+def rates() -> list[dict[str, Any]]:
+    """Return the rows per processor second of leaving out near-duplicates and of languages."""
+    tweets = texts_of("tweets").texts
+    words = [word for text in tweets for word in text.split()]
+    rng = random.Random(SEED)
+    made_up = [
+        " ".join(rng.choices(words, k=len(rng.choice(tweets).split()))) for _ in range(MANY_ROWS)
+    ]
+    languages_of(tweets[:10])  # loads the model
+    results = []
+    for name, texts, work in (
+        ("near-duplicates of tweets", tweets, lambda texts: stand_ins(texts, [None] * len(texts))),
+        (
+            "near-duplicates of made-up rows",
+            made_up,
+            lambda texts: stand_ins(texts, [None] * len(texts)),
+        ),
+        ("languages of tweets", tweets[:10_000], languages_of),
+    ):
+        started = time.process_time()
+        work(texts)
+        seconds = time.process_time() - started
+        results.append(
+            {
+                "what": name,
+                "rows": len(texts),
+                "megabytes": round(sum(len(text.encode()) for text in texts) / 1e6, 1),
+                "processor_seconds": round(seconds, 2),
+                "rows_per_second": round(len(texts) / seconds),
+            }
+        )
+    return results
+
+
 def main() -> None:
     """Measure, print and keep."""
     pool, test = texts_of("boolq"), texts_of("boolq-dev")
@@ -167,6 +213,7 @@ def main() -> None:
                 ("disfl-qa", True),
             )
         ],
+        "rates": rates(),
     }
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")

@@ -19,6 +19,7 @@ LAYERS = [
     "packages",
     "entropy",
     "pool",
+    "languages",
     "near_duplicates",
     "progress",
     "ledger",
@@ -86,7 +87,7 @@ def test_the_list_is_complete():
 def test_a_start_loads_nothing_heavy(start):
     script = f"{start}; import sys; print(*sys.modules)"
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    heavy = {"torch", "transformers", "sklearn", "scipy", "altair", "polars", "numpy"}
+    heavy = {"torch", "transformers", "sklearn", "scipy", "altair", "polars", "numpy", "py3langid"}
     assert not heavy & set(ran.stdout.split())
 
 
@@ -96,7 +97,7 @@ def test_help_loads_nothing_heavy():
         "try:\n    main()\nexcept SystemExit:\n    print(*sys.modules, file=sys.stderr)"
     )
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    heavy = {"torch", "transformers", "sklearn", "scipy", "altair", "polars", "numpy"}
+    heavy = {"torch", "transformers", "sklearn", "scipy", "altair", "polars", "numpy", "py3langid"}
     assert "run" in ran.stdout
     assert not heavy & set(ran.stderr.split())
 

@@ -123,6 +123,33 @@ def test_selecting_again_needs_neither_model_nor_input(folder):
     assert len((folder / "run" / "subset.jsonl").read_text().splitlines()) == 10
 
 
+def test_coverage_options_reach_the_subset_and_the_manifest(folder):
+    toy_run(folder)
+    rows = pl.read_ndjson(folder / "films.jsonl").head(20)
+    rows.with_columns(pl.col("review").str.to_uppercase()).write_ndjson(folder / "test.jsonl")
+    options = ["--against", "test.jsonl", "--soft", "--weights", "--quota", "stars=equal"]
+    euds("select", "run", "--keep", "40", *options, "--quiet", cwd=folder)
+    kept = pl.read_ndjson(folder / "run" / "subset.jsonl")
+    assert kept["euds_weight"].sum() == pytest.approx(40, rel=1e-4)
+    assert (kept["stars"] == "good").sum() == 20
+    assert kept["n"].min() >= 20
+    settings = json.loads((folder / "run" / "manifest.json").read_text())["summary"]["settings"]
+    asked = {
+        "against": ["test.jsonl"],
+        "near_duplicates": "auto",
+        "quota": "stars=equal",
+        "guards": True,
+        "soft": True,
+        "weights": True,
+        "uses_labels": True,
+    }
+    assert asked.items() <= settings.items()
+    shown = euds("show", "run", "--reason", "near-duplicate of test.jsonl", "--json", cwd=folder)
+    one = json.loads(shown.stdout.splitlines()[0])
+    why = euds("why", "run", one["id"], cwd=folder)
+    assert "because it is a near-duplicate of test.jsonl" in why.stdout
+
+
 def test_stdout_is_the_result_and_stderr_the_progress(folder):
     ran = toy_run(folder)
     assert "texts" in ran.stderr
@@ -173,6 +200,11 @@ def test_a_pipe_may_bring_the_input(folder):
         ),
         (["--text", "review", "--always-keep", "nobody"], "not in the pool"),
         (["--text", "review", "--max-tokens", "0"], "max-tokens"),
+        (["--text", "review", "--near-duplicates", "remove"], "auto, drop, keep, embedding"),
+        (["--text", "review", "--against", "nowhere.jsonl"], "--against nowhere.jsonl"),
+        (["--text", "review", "--quota", "starz=equal"], "did you mean 'stars'"),
+        (["--text", "review", "--quota", "stars"], "quota cannot be read"),
+        (["--text", "review", "--soft", "--rule", "random"], "no order that a soft"),
         (["--nonsense"], "--nonsense"),
     ],
 )
@@ -460,6 +492,8 @@ def test_a_run_without_a_subset_names_none(folder):
     assert "subset" not in ran.stdout.lower()
     assert not list((folder / "run").glob("subset*"))
     assert pl.read_parquet(folder / "run" / "selection.parquet")["kept"].sum() == 9
+
+
 def test_a_target_is_read_from_the_columns_of_the_pool_and_its_labels_are_not(folder):
     rows = [{"review": "a moving plot", "stars": "good"}, {"review": "the very good actor"}]
     target = folder / "target.jsonl"

@@ -1,14 +1,15 @@
 """Near-duplicates against all pairs compared by hand, and groups that cannot chain."""
 
 import re
-import sys
+import unicodedata
 
 import numpy as np
 import polars as pl
 import pytest
 
-from euds.errors import MissingExtraError, OptionError
-from euds.near_duplicates import near_duplicate_groups, near_duplicates_of
+from euds import near_duplicates
+from euds.errors import OptionError
+from euds.near_duplicates import near_duplicate_groups, near_duplicates_of, stand_ins
 from euds.pool import Texts, text_key
 
 WORDS = [f"w{number}" for number in range(400)]
@@ -200,14 +201,75 @@ def test_no_texts_have_no_near_duplicates():
     assert (groups.count, groups.largest) == (0, 0)
 
 
-def test_what_makes_no_sense_is_refused(monkeypatch):
+def test_what_makes_no_sense_is_refused():
     texts = Texts.of(["a"])
     for threshold in (0.49, 1.01, float("nan")):
         with pytest.raises(OptionError, match="out of range"):
             near_duplicates_of(texts, texts, threshold=threshold)
     with pytest.raises(OptionError, match="largest group"):
         near_duplicate_groups(texts, largest_group=0)
-    monkeypatch.setitem(sys.modules, "datasketch", None)
-    with pytest.raises(MissingExtraError, match="datasketch") as caught:
-        near_duplicates_of(texts, texts)
-    assert "euds[train]" in str(caught.value)
+    with pytest.raises(OptionError, match="out of range"):
+        stand_ins(["a"], [None], threshold=0.4)
+
+
+def naive_stand_ins(texts: list[str], threshold: float) -> list[int]:
+    """Each text in turn stands for all later ones like it, unless another stands for it."""
+    found = list(range(len(texts)))
+    for one in range(len(texts)):
+        for other in range(one + 1, len(texts)):
+            alone = found[one] == one and found[other] == other
+            if alone and jaccard(texts[one], texts[other]) >= threshold:
+                found[other] = one
+    return found
+
+
+@pytest.mark.parametrize("threshold", [0.5, 0.7, 0.9])
+def test_stand_ins_are_those_of_comparing_everything_in_turn(threshold):
+    texts = edited_texts(seed=4, originals=40, copies=3)
+    texts = [texts[place] for place in np.random.default_rng(0).permutation(len(texts))]
+    texts += chain(40)
+    expected = naive_stand_ins(texts, threshold)
+    found = stand_ins(texts, [None] * len(texts), threshold=threshold)
+    assert found.tolist() == expected
+    assert len(set(expected)) < len(texts) - 20
+
+
+def test_the_same_words_in_another_order_are_another_text():
+    words = WORDS[:12]
+    swapped = [*words[:5], words[6], words[5], *words[7:]]
+    texts = [" ".join(words), " ".join(swapped)]
+    assert jaccard(*texts) < 0.7
+    assert stand_ins(texts, [None, None]).tolist() == [0, 1]
+    assert near_duplicate_groups(Texts.of(texts)).count == 2
+
+
+def test_stand_ins_do_not_depend_on_how_pairs_are_cut_into_pieces(monkeypatch):
+    texts = edited_texts(seed=5, originals=30, copies=3)
+    whole = stand_ins(texts, [None] * len(texts))
+    for name in ("_PAIRS_PER_CHUNK", "_SHARED_PER_CHUNK", "_TEXTS_PER_CHUNK"):
+        monkeypatch.setattr(near_duplicates, name, 7)
+    assert stand_ins(texts, [None] * len(texts)).tolist() == whole.tolist()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "It's A_b 12.5% naïve – ΣΑΣ",
+        "ﬁne ½ ² x² Ⅳ",
+        "İstanbul IĞDIR",
+        "हिन्दी में लिखा",
+        "ไทย ภาษา",
+        "日本語のテキスト abc漢字def 한국어 문장",
+        "\u00a0tabs\tand\u2003spaces\u200bzero",
+        "e\u0301a\u0308 👩\u200d👩 ok",
+    ],
+)
+def test_words_are_those_of_pythons_own_regular_expressions(text):
+    # Letters, digits and underscores after NFKC and lower case; Chinese and Japanese one by one.
+    together = unicodedata.normalize("NFKC", text + "\n").lower()
+    spaceless = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
+    expected = re.findall(rf"[{spaceless}]|[^\W{spaceless}]+", together)
+    spoken = " ".join(expected)
+    _, counts = near_duplicates._word_hashes(pl.DataFrame({"text": [text], "context": [""]}))
+    assert counts.tolist() == [max(len(expected), 3)]
+    assert near_duplicates_of(Texts.of([text]), Texts.of([spoken]))["jaccard"].to_list() == [1.0]

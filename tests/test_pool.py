@@ -76,6 +76,8 @@ def test_a_pool_without_a_fingerprint_gets_one(tmp_path):
         tmp_path / "old.parquet", metadata=source
     )
     assert Pool.load(tmp_path / "old.parquet").fingerprint == pool.fingerprint
+
+
 def test_a_text_is_whole_with_its_context_after_it():
     texts = Texts.of(["why?", "because"], ["a passage", None])
     assert sorted(texts.whole) == ["because", "why?\na passage"]

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 import zstandard
 
-from euds.errors import InputError
+from euds.errors import InputError, OptionError
 from euds.reading import read
 from euds.writing import write_rejected, write_subset
 
@@ -210,3 +210,54 @@ def test_files_get_the_usual_permissions(pool, tmp_path):
         os.umask(previous)
     if os.name == "posix":
         assert (tmp_path / "s.jsonl").stat().st_mode & 0o777 == 0o644
+
+
+def weighed(folder, path, weights, **options):
+    pool = read(path, **options)
+    target = folder / f"out{path.suffix}"
+    write_subset(pool, pool.frame["id"], target, weights=pl.Series(weights))
+    return target
+
+
+def test_weights_are_a_last_field_and_the_rest_of_a_json_line_stays_as_it_was(pool, tmp_path):
+    weights = pl.Series([0.25, 1.0, 2.5, 1 / 3])
+    write_subset(pool, pool.frame["id"], tmp_path / "s.jsonl", weights=weights)
+    lines = (tmp_path / "s.jsonl").read_bytes().split(b"\r\n")
+    assert lines[0] == b'{"text": "a",  "x": [1, 2], "euds_weight": 0.25}'
+    assert lines[1] == b' {"x": NaN, "text":"\\u00e9", "euds_weight": 1}'
+    assert json.loads(lines[3])["euds_weight"] == pytest.approx(1 / 3, rel=1e-5)
+
+
+@pytest.mark.parametrize("separator", [",", "\t"])
+def test_weights_are_a_last_column_of_csv_and_tsv(separator, tmp_path):
+    path = tmp_path / ("in.csv" if separator == "," else "in.tsv")
+    quoted = '"two\r\nlines, ""quoted"""' if separator == "," else "two lines"
+    path.write_bytes(f"text{separator}x\r\none{separator}\r\n{quoted}{separator}7".encode())
+    target = weighed(tmp_path, path, [1.5, 0.5])
+    expected = f"text{separator}x{separator}euds_weight\r\none{separator}{separator}1.5\r\n"
+    expected += f"{quoted}{separator}7{separator}0.5\r\n"
+    assert target.read_bytes() == expected.encode()
+    assert read(target).source.columns == ("text", "x", "euds_weight")
+
+
+def test_weights_are_a_column_of_a_table(tmp_path):
+    path = tmp_path / "in.parquet"
+    pl.DataFrame({"text": ["a", "b"], "x": [1, 2]}).write_parquet(path)
+    found = pl.read_parquet(weighed(tmp_path, path, [1.5, 0.5]))
+    assert found.to_dict(as_series=False) == {
+        "text": ["a", "b"],
+        "x": [1, 2],
+        "euds_weight": [1.5, 0.5],
+    }
+
+
+def test_weights_without_a_place_are_refused(tmp_path):
+    path = tmp_path / "in.jsonl"
+    path.write_text('{"text": "a", "euds_weight": 2}\n')
+    with pytest.raises(OptionError, match="no place for weights"):
+        weighed(tmp_path, path, [1.0])
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "a.txt").write_text("some text")
+    pool = read(tmp_path / "folder")
+    with pytest.raises(OptionError, match="a folder of text files"):
+        write_subset(pool, pool.frame["id"], tmp_path / "out", weights=pl.Series([1.0]))

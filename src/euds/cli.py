@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from euds.cli_jobs import (
     finish,
     prove_and_write,
+    read_against,
     read_and_score,
     read_target,
     request_of,
@@ -131,9 +132,8 @@ def run(
 ) -> None:
     """Read, score, select and write the subset, in one go."""
     request = request_of(selecting)  # a mistake in it should not cost the time of scoring
-    ledger, folder, pool, table = read_and_score(
-        inputs, reading, scoring, output, out, rule=selecting.rule
-    )
+    request["against"] = read_against(selecting, text=reading.text, context=reading.context)
+    ledger, folder, pool, table = read_and_score(inputs, reading, scoring, output, out, selecting)
     target = read_target(selecting.target, pool)
     selection = select_rows(pool, table, request, output, ledger, target=target)
     finish(
@@ -146,6 +146,7 @@ def run(
         inputs,
         report=report,
         no_subset=no_subset,
+        weights=selecting.weights,
     )
 
 
@@ -193,6 +194,8 @@ def select(
         pool, table = folder.load_scored()
         target = read_target(selecting.target, pool)
     inputs = table.provenance["inputs"]
+    source = pool.source
+    request["against"] = read_against(selecting, text=source.text, context=source.context)
     if out is not None and out.resolve() != run.resolve():
         folder = RunFolder.create(out, inputs=inputs)
         folder.save_scored(pool, table)
@@ -207,6 +210,7 @@ def select(
         inputs,
         report=report,
         no_subset=no_subset,
+        weights=selecting.weights,
     )
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,7 @@ __all__ = [
     "default_folder",
     "finish",
     "prove_and_write",
+    "read_against",
     "read_and_score",
     "read_target",
     "request_of",
@@ -47,12 +49,12 @@ def read_and_score(
     scoring: ScoringOptions,
     output: OutputOptions,
     out: Path | None,
-    *,
-    rule: str | None = None,
+    selecting: SelectingOptions | None = None,
 ) -> "tuple[Ledger, RunFolder, Pool, ScoreTable]":
     """Read and score the input, and save both in the run folder.
 
-    What the rule works on is scored too where no default would.
+    What will be selected by is checked as soon as the input is read, and what its rule works on is
+    scored too where no default would.
     """
     from dataclasses import asdict
 
@@ -64,11 +66,13 @@ def read_and_score(
     ledger = Ledger()
     with ledger.stage("reading"):
         pool = read(*inputs, **asdict(reading))
+    if selecting is not None:
+        _check_columns(pool, selecting)
     folder = RunFolder.create(out or default_folder(inputs), inputs=inputs)
     progress = progress_for(quiet=output.quiet)
     progress.note(f"{len(pool):,} rows read, {pool.rejected.height:,} rejected")
     scores = split_names(scoring.scores) or _default_scores(scoring.task, progress)
-    scores = (*scores, *_extra_scores(rule))
+    scores = (*scores, *_extra_scores(None if selecting is None else selecting.rule))
     settings = _scoring_settings(scoring, output.seed)
     try:
         with ledger.stage("scoring"):
@@ -79,6 +83,17 @@ def read_and_score(
     with ledger.stage("writing"):
         folder.save_scored(pool, table)
     return ledger, folder, pool, table
+
+
+def _check_columns(pool: "Pool", selecting: SelectingOptions) -> None:
+    from euds.selection.groups import check_column
+    from euds.selection.quotas import parse_quota
+    from euds.writing import check_weights
+
+    if selecting.quota is not None:
+        check_column(parse_quota(selecting.quota).column, pool.source)
+    if selecting.weights:
+        check_weights(pool)
 
 
 def _default_scores(task: str | None, progress: "Progress") -> tuple[str, ...]:
@@ -126,11 +141,26 @@ def request_of(selecting: SelectingOptions) -> dict[str, Any]:
         "rule": selecting.rule,
         "interval": selecting.interval or "middle",
         "entropies": split_names(selecting.entropies),
+        "near_duplicates": selecting.near_duplicates,
+        "quota": selecting.quota,
+        "soft": selecting.soft,
     }
     check_request(**request)
     rules = [rule_named(selecting.rule, SCORE_COLUMNS)]
     check_target(rules, is_given=selecting.target is not None)
-    return {**request, "always_keep": read_ids(selecting.always_keep)}
+    return {
+        **request,
+        "always_keep": read_ids(selecting.always_keep),
+        "guards": not selecting.no_guards,
+    }
+
+
+def read_against(
+    selecting: SelectingOptions, *, text: str | None, context: str | None
+) -> "list[Pool]":
+    """Read the files that the subset must not overlap with."""
+    wishes = {"text": text, "context": context}
+    return [_read_other("--against", path, wishes) for path in selecting.against or ()]
 
 
 def select_rows(
@@ -142,12 +172,11 @@ def select_rows(
     *,
     target: "Texts | None",
 ) -> "Selection":
-    """Select, with vectors if the rule needs them."""
-    from euds.selection.rules import rule_named
-    from euds.selection.select import select
+    """Select, with vectors if something needs them."""
+    from euds.selection.select import needs_vectors, select
 
     vectors = None
-    if "vectors" in rule_named(request["rule"], table.names).needs:
+    if needs_vectors(table.names, **request):
         from euds.vectors import vectors_of
 
         progress = progress_for(quiet=output.quiet)
@@ -209,7 +238,7 @@ def prove_and_write(
     with ledger.stage("reading"):
         pool = read(*inputs, **asdict(reading))
         share = _share(test)
-        asked = share if share is not None else _read_test(test, reading)
+        asked = share if share is not None else _read_other("--test", test, asdict(reading))
         target = read_target(proving.target, pool)
     folder = RunFolder.create(
         out or default_folder(inputs, "proof"),
@@ -267,17 +296,15 @@ def prove_and_write(
         show_proof(results, folder.path, stdout_console())
 
 
-def _read_test(path: str, reading: ReadingOptions) -> "Pool":
-    """Read the test set as the pool is read; an error says which of the two it is about."""
-    from dataclasses import asdict
-
+def _read_other(option: str, path: str, wishes: Mapping[str, Any]) -> "Pool":
+    """Read what is not the pool; an error says which option it is about."""
     from euds.errors import InputError
     from euds.reading import read
 
     try:
-        return read(path, **asdict(reading))
+        return read(path, **wishes)
     except InputError as error:
-        error.where = ": ".join(filter(None, (f"--test {path}", error.where)))
+        error.where = ": ".join(filter(None, (f"{option} {path}", error.where)))
         raise
 
 
@@ -348,6 +375,7 @@ def finish(
     inputs: list[str],
     *,
     report: ReportOptions | None = None,
+    weights: bool = False,
     proof: "Proof | None" = None,
     left_out: "pl.DataFrame | None" = None,
     no_subset: bool = False,
@@ -360,9 +388,10 @@ def finish(
     files = {"folder": str(folder.path)}
     with ledger.stage("writing"):
         if selection is not None:
-            subset = folder.save_selection(selection, subset=not no_subset)
+            subset = folder.save_selection(selection, subset=not no_subset, weights=weights)
             if subset is not None:
                 files["subset"] = str(subset)
+            summary["settings"] = {**selection.settings, "weights": weights}
         if proof is not None and left_out is not None:
             files["results"] = str(folder.save_results(proof.results, left_out))
     if report is not None and selection is not None and not report.no_report:

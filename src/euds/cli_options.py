@@ -165,6 +165,46 @@ class SelectingOptions:
         str | None, _select("Rows that must stay: ids, comma separated, or @FILE with one a line.")
     ] = None
     target: Target = None
+    near_duplicates: Annotated[
+        str,
+        _select(
+            "Rows that nearly repeat another: drop, keep, embedding (drop by sentence vectors), or "
+            "auto: drop in pools of up to 50 MB of text."
+        ),
+    ] = "auto"
+    against: Annotated[
+        list[str] | None,
+        _select(
+            "A file, such as a test set, whose near-duplicates are taken out of the pool first. "
+            "Repeatable."
+        ),
+    ] = None
+    quota: Annotated[
+        str | None,
+        _select(
+            "COLUMN=proportional, equal or sqrt: divide the budget among the values of a column, "
+            "of label (uses labels), se_option, language, or among clusters."
+        ),
+    ] = None
+    no_guards: Annotated[
+        bool,
+        _select(
+            "Leave a subset that leans to a language or an answer of the model as it is.",
+            "--no-guards",
+        ),
+    ] = False
+    soft: Annotated[
+        bool,
+        _select(
+            "Draw rows, the likelier the nearer to the middle, none with probability 0.", "--soft"
+        ),
+    ] = False
+    weights: Annotated[
+        bool,
+        _select(
+            "Add a column euds_weight to the subset: 1 / inclusion, 1 on average.", "--weights"
+        ),
+    ] = False
 
 
 @dataclass(frozen=True)

@@ -76,10 +76,13 @@ def explain(pool: Pool, table: ScoreTable, selection: pl.DataFrame, sample_id: s
 def _because(chosen: dict[str, Any], scores: dict[str, Any], selection: pl.DataFrame) -> str:
     reason = str(chosen["reason"])
     kind, _, score = reason.partition(" ")
-    if reason == "duplicate":
+    if reason in ("duplicate", "near-duplicate"):
         twin = selection.row(by_predicate=pl.col("id") == chosen["duplicate_of"], named=True)
         fate = "kept" if twin["kept"] else f"itself dropped ({twin['reason']})"
-        return f"because it repeats row {chosen['duplicate_of']}, which was {fate}"
+        repeats = "repeats" if reason == "duplicate" else "nearly repeats"
+        return f"because it {repeats} row {chosen['duplicate_of']}, which was {fate}"
+    if reason.startswith("near-duplicate of "):
+        return f"because it is a {reason}, which the subset must not overlap with"
     if reason in REASONS:
         return REASONS[reason]
     if kind == "unscored":

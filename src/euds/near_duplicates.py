@@ -2,49 +2,50 @@
 
 Two texts are compared by their word 3-shingles (Broder 1997, doi:10.1109/SEQUEN.1997.666900): the
 Jaccard similarity is the share of the shingles that they have in common. Comparing all pairs would
-take too long, so MinHash and locality-sensitive hashing (Leskovec, Rajaraman, Ullman, *Mining of
-Massive Datasets*, chapter 3) propose pairs and the exact similarity decides. A proposed pair can
-therefore not be wrong; a true pair at the threshold is missed once in a thousand times, a more
-similar one less often.
-
-Whether two texts make a pair depends on these two texts and the seed, not on what else there is or
-in which order.
+take too long, so an index of each text's rarest shingles proposes pairs and the exact similarity
+decides (the prefix filter: Bayardo, Ma and Srikant 2007, doi:10.1145/1242572.1242591; the bound by
+positions: Xiao et al. 2011, doi:10.1145/2000824.2000825). No pair is missed and none is wrong, so
+whether two texts make a pair depends on these two texts alone.
 """
 
 from __future__ import annotations
 
-import hashlib
-import re
-import unicodedata
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from scipy import sparse
 
-from euds.errors import MissingExtraError, OptionError
+from euds.errors import OptionError
 from euds.pool import Texts
 
-__all__ = ["DEFAULT_THRESHOLD", "Groups", "near_duplicate_groups", "near_duplicates_of"]
+__all__ = [
+    "DEFAULT_THRESHOLD",
+    "Groups",
+    "near_duplicate_groups",
+    "near_duplicates_of",
+    "stand_ins",
+]
 
 DEFAULT_THRESHOLD = 0.7
 LOWEST_THRESHOLD = 0.5
 
 _WORDS_PER_SHINGLE = 3
-_PERMUTATIONS = 128
-_MISSED_SHARE = 1e-3
-_PAIRS_PER_CHUNK = 20_000
+_TEXTS_PER_CHUNK = 20_000
+_PAIRS_PER_CHUNK = 1_000_000
+_SHARED_PER_CHUNK = 2_000_000
 
 # Chinese and Japanese put no space between words: there each character counts as one.
-_SPACELESS = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
-_WORD = re.compile(rf"[{_SPACELESS}]|[^\W{_SPACELESS}]+")
+_SPACELESS = r"\u{3040}-\u{30ff}\u{3400}-\u{4dbf}\u{4e00}-\u{9fff}"
+_WORD = rf"[{_SPACELESS}]|[[\p{{L}}\p{{N}}_]--[{_SPACELESS}]]+"
 # Odd, so that no information is lost; different, so that the order of the words matters.
-_MULTIPLIERS = np.array(
-    [0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9], dtype=np.uint64
+_MULTIPLIERS = tuple(
+    enumerate(map(np.uint64, (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9)))
 )
+_NO_WORD = np.uint64(0x27D4EB2F165667C5)
 
 Integers = NDArray[np.int64]
 
@@ -85,7 +86,7 @@ class Groups:
 
 
 def near_duplicates_of(
-    texts: Texts, others: Texts, *, threshold: float = DEFAULT_THRESHOLD, seed: int = 0
+    texts: Texts, others: Texts, *, threshold: float = DEFAULT_THRESHOLD
 ) -> pl.DataFrame:
     """Find the texts that are nearly the same as one of the others.
 
@@ -96,8 +97,6 @@ def near_duplicates_of(
         ``texts`` or inside ``others`` are not looked for.
     threshold : float
         The least Jaccard similarity, 0.5 to 1.
-    seed : int
-        Of the hash functions that propose pairs.
 
     Returns
     -------
@@ -107,8 +106,6 @@ def near_duplicates_of(
 
     Raises
     ------
-    MissingExtraError
-        If datasketch is not installed.
     OptionError
         If the threshold is out of range.
 
@@ -123,9 +120,7 @@ def near_duplicates_of(
     set_of, other_set_of = np.split(shingles.set_of, [len(texts)])
     pairs = _verified(
         shingles,
-        _proposed_between(
-            shingles, np.unique(set_of), np.unique(other_set_of), threshold=threshold, seed=seed
-        ),
+        _proposed_between(shingles, np.unique(set_of), np.unique(other_set_of), threshold),
         threshold=threshold,
     )
     found = _with_keys(
@@ -142,7 +137,6 @@ def near_duplicate_groups(
     threshold: float = DEFAULT_THRESHOLD,
     largest_group: int | None = None,
     by_context: bool = False,
-    seed: int = 0,
 ) -> Groups:
     """Put each text together with its near-duplicates.
 
@@ -161,13 +155,9 @@ def near_duplicate_groups(
         The cap; without it 1 % of the texts, and 50 at least.
     by_context : bool
         Whether texts with one and the same context are together too, whatever the cap.
-    seed : int
-        Of the hash functions that propose pairs.
 
     Raises
     ------
-    MissingExtraError
-        If datasketch is not installed.
     OptionError
         If the threshold or the cap is out of range.
     """
@@ -181,9 +171,7 @@ def near_duplicate_groups(
         )
     cap = largest_group if largest_group is not None else max(50, len(texts) // 100)
     shingles = _Shingles.of(texts.texts, texts.contexts)
-    pairs = _verified(
-        shingles, _proposed_within(shingles, threshold=threshold, seed=seed), threshold=threshold
-    )
+    pairs = _verified(shingles, _proposed_within(shingles, threshold), threshold=threshold)
     forest = _Forest(len(texts))
     forest.join_equal(shingles.set_of.tolist())
     if by_context:
@@ -208,6 +196,53 @@ def near_duplicate_groups(
     )
 
 
+def stand_ins(
+    texts: Sequence[str] | pl.Series,
+    contexts: Sequence[str | None] | pl.Series,
+    *,
+    threshold: float = DEFAULT_THRESHOLD,
+) -> Integers:
+    """Let each text stand for its near-duplicates behind it, unless another stands for it.
+
+    So each text that is left out is a near-duplicate of one that is not, and of those no two are
+    near-duplicates. Chains, which make groups of texts that have little in common, do not arise.
+
+    Parameters
+    ----------
+    texts, contexts : sequence of str
+        What is compared; the first are those that would rather stand.
+    threshold : float
+        The least Jaccard similarity, 0.5 to 1.
+
+    Returns
+    -------
+    ndarray of int, shape (texts,)
+        The place of the text that stands for each; its own if it stands for itself.
+
+    Raises
+    ------
+    OptionError
+        If the threshold is out of range.
+
+    Examples
+    --------
+    >>> stand_ins(["the cat sat", "a dog", "The cat sat!"], [None, None, None]).tolist()
+    [0, 1, 0]
+    """
+    _check_threshold(threshold)
+    shingles = _Shingles.of(texts, contexts)
+    stand_in = np.arange(len(shingles.first_of))
+    for left, right in _proposed_within(shingles, threshold):
+        # Who is left out already stands for nobody, and need not be compared.
+        open_ = (stand_in[left] == left) & (stand_in[right] == right)
+        pairs = _similar(shingles, left[open_], right[open_], threshold=threshold)
+        for one, other in zip(pairs.left.tolist(), pairs.right.tolist(), strict=True):
+            if stand_in[one] == one and stand_in[other] == other:
+                stand_in[other] = one
+    places: Integers = np.take(shingles.first_of, stand_in[shingles.set_of])
+    return places
+
+
 def _check_threshold(threshold: float) -> None:
     if not LOWEST_THRESHOLD <= threshold <= 1:
         raise OptionError(
@@ -229,9 +264,8 @@ class _Shingles:
     Parameters
     ----------
     matrix : sparse array of int32, shape (sets, distinct shingles)
-        1 where a set has a shingle.
-    hashes : ndarray of uint64, shape (distinct shingles,)
-        What a shingle is known by.
+        1 where a set has a shingle. Shingles are numbered from the rarest to the most frequent, and
+        those of a set are sorted.
     set_of : ndarray of int, shape (texts,)
         The set of each text; sets are numbered in the order of their first texts.
     first_of : ndarray of int, shape (sets,)
@@ -239,64 +273,96 @@ class _Shingles:
     """
 
     matrix: sparse.csr_array
-    hashes: NDArray[np.uint64]
     set_of: Integers
     first_of: Integers
 
     @classmethod
-    def of(cls, texts: Sequence[str], contexts: Sequence[str | None]) -> _Shingles:
-        words = list(map(_padded_words, texts, contexts))
-        lengths = np.array([len(one) for one in words], dtype=np.int64)
-        word_hashes = _hashes_of([word for one in words for word in one])
-        text_of = np.repeat(np.arange(len(words)), lengths)
-        inside = text_of[:-2] == text_of[2:]  # all three words are of one text
-        windows = (word_hashes[:-2], word_hashes[1:-1], word_hashes[2:])
-        shingles = sum(
-            window[inside] * multiplier
-            for window, multiplier in zip(windows, _MULTIPLIERS, strict=True)
+    def of(
+        cls, texts: Sequence[str] | pl.Series, contexts: Sequence[str | None] | pl.Series
+    ) -> _Shingles:
+        hashes, lengths = _shingle_hashes(
+            pl.DataFrame({"text": texts, "context": contexts}, schema=_TEXT_SCHEMA)
         )
-        hashes, columns = np.unique(shingles, return_inverse=True)
+        distinct, columns, counts = np.unique(hashes, return_inverse=True, return_counts=True)
+        rarity = np.empty(len(distinct), dtype=np.int64)
+        rarity[np.argsort(counts, kind="stable")] = np.arange(len(distinct))
         matrix = sparse.csr_array(
-            (np.ones(len(columns), dtype=np.int32), (text_of[:-2][inside], columns)),
-            shape=(len(words), len(hashes)),
+            (
+                np.ones(len(columns), dtype=np.int32),
+                rarity[columns],
+                np.concatenate([[0], np.cumsum(lengths)]),
+            ),
+            shape=(len(lengths), len(distinct)),
         )
         matrix.sum_duplicates()
         matrix.data[:] = 1
 
-        number_of: dict[bytes, int] = {}
-        set_of = np.zeros(len(words), dtype=np.int64)
-        for place in range(len(words)):
-            members = matrix.indices[matrix.indptr[place] : matrix.indptr[place + 1]].tobytes()
-            set_of[place] = number_of.setdefault(members, len(number_of))
-        _, first_of = np.unique(set_of, return_index=True)
-        return cls(matrix[first_of], hashes, set_of, first_of)
+        # A set is known by the sum of its shingles' hashes, which does not depend on their order.
+        # They are hashed once more, because sums of sums of words would not tell their order.
+        by_rarity = np.empty(len(distinct), dtype=np.uint64)
+        by_rarity[rarity] = pl.Series(distinct).hash().to_numpy()
+        members = by_rarity[matrix.indices]
+        totals = np.add.reduceat(members, matrix.indptr[:-1]) if len(members) else members
+        _, first_of, places = np.unique(totals, return_index=True, return_inverse=True)
+        in_order = np.argsort(first_of)
+        number_of = np.empty(len(in_order), dtype=np.int64)
+        number_of[in_order] = np.arange(len(in_order))
+        first_of = first_of[in_order]
+        return cls(matrix[first_of], number_of[places], first_of)
 
-    def members(self, number: int) -> NDArray[np.uint64]:
-        """Return the hashes of a set's shingles."""
-        start, end = self.matrix.indptr[number : number + 2]
-        members: NDArray[np.uint64] = self.hashes[self.matrix.indices[start:end]]
-        return members
+    @property
+    def sizes(self) -> Integers:
+        """The number of shingles of each set."""
+        sizes: Integers = np.diff(self.matrix.indptr)
+        return sizes
 
 
-def _padded_words(text: str, context: str | None) -> list[str]:
-    """Return the words of a text and its context, filled up to one shingle.
+_TEXT_SCHEMA = {"text": pl.String, "context": pl.String}
 
-    What has no word at all, such as a row of emoji, counts as one word as it stands.
+
+def _shingle_hashes(texts: pl.DataFrame) -> tuple[NDArray[np.uint64], Integers]:
+    """Return the hashes of all shingles, text after text, and how many each text has."""
+    hashes: list[NDArray[np.uint64]] = [np.zeros(0, dtype=np.uint64)]
+    lengths: list[Integers] = [np.zeros(0, dtype=np.int64)]
+    for chunk in texts.iter_slices(_TEXTS_PER_CHUNK):
+        words, counts = _word_hashes(chunk)
+        last = np.cumsum(counts)
+        is_start = np.ones(len(words), dtype=bool)
+        is_start[np.concatenate([last - 1, last - 2])] = False  # too few words follow in the text
+        starts = np.flatnonzero(is_start)
+        hashes.append(
+            sum(
+                (words[starts + place] * multiplier for place, multiplier in _MULTIPLIERS),
+                start=np.zeros(len(starts), dtype=np.uint64),
+            )
+        )
+        lengths.append(counts - (_WORDS_PER_SHINGLE - 1))
+    return np.concatenate(hashes), np.concatenate(lengths)
+
+
+def _word_hashes(texts: pl.DataFrame) -> tuple[NDArray[np.uint64], Integers]:
+    """Return a hash of each word, text after text, and each text's number of words.
+
+    A text of too few words is filled up to one shingle. What has no word at all, such as a row of
+    emoji, counts as one word as it stands. Pairs are verified by the same hashes, so only the rare
+    accident that two words share a 64-bit hash could make them depend on the hash function.
     """
-    together = unicodedata.normalize("NFKC", f"{text}\n{context or ''}").lower()
-    words = _WORD.findall(together) or [" ".join(together.split())]
-    return words + [""] * (_WORDS_PER_SHINGLE - len(words))
-
-
-def _hashes_of(words: Sequence[str]) -> NDArray[np.uint64]:
-    """Return 64 bits of each word's BLAKE2b hash; each distinct word is hashed once."""
-    number_of: dict[str, int] = {}
-    numbers = [number_of.setdefault(word, len(number_of)) for word in words]
-    digests = b"".join(
-        hashlib.blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-        for word in number_of
-    )
-    return np.frombuffer(digests, dtype="<u8").astype(np.uint64)[numbers]
+    together = pl.format("{}\n{}", "text", pl.col("context").fill_null(""))
+    together = together.str.normalize("NFKC").str.to_lowercase()
+    as_it_stands = together.str.replace_all(r"\s+", " ").str.strip_chars()
+    words = texts.select(words=together.str.extract_all(_WORD), whole=as_it_stands).select(
+        pl.when(pl.col("words").list.len() == 0)
+        .then(pl.concat_list("whole"))
+        .otherwise("words")
+        .alias("words")
+    )["words"]
+    found = words.list.len().to_numpy().astype(np.int64)
+    counts = np.maximum(found, _WORDS_PER_SHINGLE)
+    starts = np.cumsum(counts) - counts
+    hashes = np.full(int(counts.sum()), _NO_WORD, dtype=np.uint64)
+    within = np.arange(int(found.sum())) - np.repeat(np.cumsum(found) - found, found)
+    hashes[np.repeat(starts, found) + within] = words.explode().hash().to_numpy()
+    return hashes, counts
 
 
 @dataclass(frozen=True)
@@ -311,79 +377,111 @@ class _Pairs:
         return _Pairs(self.left[mask], self.right[mask], self.jaccard[mask])
 
 
-def _proposed_within(
-    shingles: _Shingles, *, threshold: float, seed: int
-) -> Iterator[tuple[int, list[int]]]:
-    """Yield each set's number with those before it that may be similar."""
-    index = _new_index(threshold)
-    sets = range(len(shingles.first_of))
-    for number, sketch in zip(sets, _sketches(shingles, sets, seed=seed), strict=True):
-        yield number, index.query(sketch)
-        index.insert(number, sketch, check_duplication=False)
+Proposed: TypeAlias = Iterator[tuple[Integers, Integers]]
+
+
+@dataclass(frozen=True)
+class _Prefixes:
+    """The rarest shingles of each set: two sets that are similar enough share one of them.
+
+    Sets of Jaccard similarity t share at least t of the shingles of either. So of n shingles all
+    but ceil(t n) - 1 are enough to look by.
+
+    Parameters
+    ----------
+    sets, shingles, places : ndarray of int, shape (entries,)
+        A set, one of its rarest shingles, and which of them it is, the rarest being 0; sorted by
+        set.
+    """
+
+    sets: Integers
+    shingles: Integers
+    places: Integers
+
+    @classmethod
+    def of(cls, shingles: _Shingles, threshold: float) -> _Prefixes:
+        sizes = shingles.sizes
+        lengths = sizes - np.ceil(threshold * sizes - 1e-9).astype(np.int64) + 1
+        sets = np.repeat(np.arange(len(sizes)), lengths)
+        places = np.arange(len(sets)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        members = shingles.matrix.indices[shingles.matrix.indptr[sets] + places]
+        return cls(sets, members.astype(np.int64), places)
+
+    def take(self, chosen: NDArray[np.bool_] | Integers) -> _Prefixes:
+        return _Prefixes(self.sets[chosen], self.shingles[chosen], self.places[chosen])
+
+
+def _proposed_within(shingles: _Shingles, threshold: float) -> Proposed:
+    """Yield pairs of sets that may be similar, the lower number first; sorted, no pair twice."""
+    prefixes = _Prefixes.of(shingles, threshold)
+    prefixes = prefixes.take(np.bincount(prefixes.shingles)[prefixes.shingles] > 1)
+    by_shingle = np.argsort(prefixes.shingles, kind="stable")
+    place = np.empty(len(by_shingle), dtype=np.int64)
+    place[by_shingle] = np.arange(len(by_shingle))
+    listed = prefixes.take(by_shingle)
+    ends = np.searchsorted(listed.shingles, prefixes.shingles, side="right")
+    yield from _sharing(shingles, prefixes, listed, place + 1, ends, threshold)
 
 
 def _proposed_between(
+    shingles: _Shingles, sets: Integers, others: Integers, threshold: float
+) -> Proposed:
+    """Yield pairs of one of ``sets`` and one of ``others`` that may be similar."""
+    prefixes = _Prefixes.of(shingles, threshold)
+    mine = prefixes.take(np.isin(prefixes.sets, sets))
+    listed = prefixes.take(np.isin(prefixes.sets, others))
+    listed = listed.take(np.argsort(listed.shingles, kind="stable"))
+    starts = np.searchsorted(listed.shingles, mine.shingles, side="left")
+    ends = np.searchsorted(listed.shingles, mine.shingles, side="right")
+    yield from _sharing(shingles, mine, listed, starts, ends, threshold)
+
+
+def _sharing(
     shingles: _Shingles,
-    sets: Integers,
-    others: Integers,
-    *,
+    mine: _Prefixes,
+    listed: _Prefixes,
+    starts: Integers,
+    ends: Integers,
     threshold: float,
-    seed: int,
-) -> Iterator[tuple[int, list[int]]]:
-    """Yield the number of each of ``sets`` with those of ``others`` that may be similar."""
-    index = _new_index(threshold)
-    for number, sketch in zip(others.tolist(), _sketches(shingles, others, seed=seed), strict=True):
-        index.insert(number, sketch, check_duplication=False)
-    for number, sketch in zip(sets.tolist(), _sketches(shingles, sets, seed=seed), strict=True):
-        yield number, index.query(sketch)
+) -> Proposed:
+    """Yield each set of ``mine`` with those listed from ``starts`` to ``ends`` of its shingles.
 
-
-def _new_index(threshold: float) -> Any:
-    bands, rows = _bands_and_rows(threshold)
-    return _datasketch().MinHashLSH(num_perm=_PERMUTATIONS, params=(bands, rows))
-
-
-def _bands_and_rows(threshold: float) -> tuple[int, int]:
-    """Return the strictest banding that misses few enough pairs at the threshold.
-
-    A pair of similarity s shares no band with probability (1 - s^rows)^bands.
+    What two sets can share at most, given the places of a shingle that they do share, rules most
+    of the pairs out before they are compared.
     """
-    for rows in range(_PERMUTATIONS // 2, 1, -1):
-        bands = _PERMUTATIONS // rows
-        if (1 - threshold**rows) ** bands <= _MISSED_SHARE:
-            return bands, rows
-    return _PERMUTATIONS, 1
+    sizes = shingles.sizes
+    counts = ends - starts
+    for first, last in _cuts(mine.sets, counts):
+        repeats = counts[first:last]
+        one = np.repeat(np.arange(first, last), repeats)
+        offset = np.arange(len(one)) - np.repeat(np.cumsum(repeats) - repeats, repeats)
+        other = np.repeat(starts[first:last], repeats) + offset
+        left, right = mine.sets[one], listed.sets[other]
+        most = np.minimum(sizes[left] - mine.places[one], sizes[right] - listed.places[other])
+        needed = threshold / (1 + threshold) * (sizes[left] + sizes[right])
+        possible = most >= needed - 1e-9
+        pairs = np.unique(left[possible] * len(sizes) + right[possible])
+        yield pairs // len(sizes), pairs % len(sizes)
 
 
-def _sketches(shingles: _Shingles, sets: Iterable[int], *, seed: int) -> Iterator[Any]:
-    """Yield the MinHash of each set, from the upper halves of its shingles' hashes."""
-    members = ((shingles.members(number) >> np.uint64(32)).tolist() for number in sets)
-    sketches: Iterator[Any] = _datasketch().MinHash.generator(
-        members, num_perm=_PERMUTATIONS, seed=seed, hashfunc=int
-    )
-    return sketches
+def _cuts(sets: Integers, counts: Integers) -> Iterator[tuple[int, int]]:
+    """Yield where to cut the entries: some pairs a piece, and no set in two pieces."""
+    totals = np.cumsum(counts)
+    borders = np.flatnonzero(np.diff(sets, prepend=-1))
+    borders = np.append(borders, len(sets))
+    first = done = 0
+    while first < len(sets):
+        wanted = int(np.searchsorted(totals, done + _PAIRS_PER_CHUNK))
+        last = int(borders[int(np.searchsorted(borders, max(wanted, first + 1)))])
+        yield first, last
+        first, done = last, int(totals[last - 1])
 
 
-def _datasketch() -> Any:
-    try:
-        import datasketch
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            "datasketch", extra="train", purpose="looking for near-duplicates"
-        ) from error
-    return datasketch
-
-
-def _verified(
-    shingles: _Shingles, proposed: Iterable[tuple[int, list[int]]], *, threshold: float
-) -> _Pairs:
+def _verified(shingles: _Shingles, proposed: Proposed, *, threshold: float) -> _Pairs:
     """Return those of the proposed pairs that are as similar as the threshold asks for."""
-    sizes = np.diff(shingles.matrix.indptr)
-    found = []
-    for left, right in _in_chunks(proposed):
-        shared = shingles.matrix[left].multiply(shingles.matrix[right]).sum(axis=1)
-        jaccard = shared / (sizes[left] + sizes[right] - shared)
-        found.append(_Pairs(left, right, jaccard).take(jaccard >= threshold))
+    none = np.zeros(0, dtype=np.int64)
+    found = [_Pairs(none, none, np.zeros(0))]
+    found += [_similar(shingles, left, right, threshold=threshold) for left, right in proposed]
     return _Pairs(
         np.concatenate([pairs.left for pairs in found]),
         np.concatenate([pairs.right for pairs in found]),
@@ -391,17 +489,17 @@ def _verified(
     )
 
 
-def _in_chunks(proposed: Iterable[tuple[int, list[int]]]) -> Iterator[tuple[Integers, Integers]]:
-    """Yield the two sides of the proposed pairs, some thousands at a time, and at least once."""
-    left: list[int] = []
-    right: list[int] = []
-    for number, others in proposed:
-        left += [number] * len(others)
-        right += others
-        if len(left) >= _PAIRS_PER_CHUNK:
-            yield np.array(left), np.array(right)
-            left, right = [], []
-    yield np.array(left, dtype=np.int64), np.array(right, dtype=np.int64)
+def _similar(shingles: _Shingles, left: Integers, right: Integers, *, threshold: float) -> _Pairs:
+    """Compare pairs exactly; return those that are similar enough, in their order."""
+    sizes = shingles.sizes
+    shared = np.zeros(len(left), dtype=np.int64)
+    # As many pairs at a time as fit into memory with all their shingles.
+    parts = (np.cumsum(sizes[left] + sizes[right]) // _SHARED_PER_CHUNK) if len(left) else left
+    for part in np.split(np.arange(len(left)), np.flatnonzero(np.diff(parts)) + 1):
+        both = shingles.matrix[left[part]].multiply(shingles.matrix[right[part]])
+        shared[part] = both.sum(axis=1)
+    jaccard = shared / (sizes[left] + sizes[right] - shared)
+    return _Pairs(left, right, jaccard).take(jaccard >= threshold)
 
 
 def _with_keys(pairs: _Pairs, keys: pl.DataFrame, others: pl.DataFrame) -> pl.DataFrame:

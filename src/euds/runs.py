@@ -200,8 +200,10 @@ class RunFolder:
             table.save(aside)
         write_rejected(pool, self.path / _REJECTED)
 
-    def save_selection(self, selection: Selection, *, subset: bool = True) -> Path | None:
-        """Write the selection and the subset; return the subset's path.
+    def save_selection(
+        self, selection: Selection, *, subset: bool = True, weights: bool = False
+    ) -> Path | None:
+        """Write the selection and the subset, with weights or without; return the subset's path.
 
         Without a subset only that of an earlier selection is taken away, and None is returned.
         """
@@ -212,7 +214,8 @@ class RunFolder:
             selection.frame.write_parquet(aside)
         if not subset:
             return None
-        return selection.write(self.path / f"subset{selection.pool.source.suffix}")
+        path = self.path / f"subset{selection.pool.source.suffix}"
+        return selection.write(path, weights=weights)
 
     def save_results(self, results: dict[str, Any], left_out: pl.DataFrame) -> Path:
         """Write what a proof found, and which rows the pool was without; return the former."""

@@ -32,7 +32,7 @@ def summarise(pool: Pool, table: ScoreTable, selection: Selection | None) -> dic
     -------
     dict
         ``rows``, ``cut``, ``scoring``, and with a selection ``scores``, ``spearman``, ``options``,
-        ``warnings``, ``settings`` and ``examples``; plain values that JSON can hold.
+        ``languages``, ``warnings``, ``settings`` and ``examples``; plain values that JSON can hold.
     """
     scorers = [name for name in ("ie", "ge", "se") if f"{name}_reason" in table.frame.columns]
     unscored = {name: int(table.frame[f"{name}_reason"].is_not_null().sum()) for name in scorers}
@@ -56,7 +56,7 @@ def summarise(pool: Pool, table: ScoreTable, selection: Selection | None) -> dic
         summary["rows"]["dropped"] = selection.reasons
         summary["settings"] = selection.settings
         summary["warnings"] += selection.diagnosis["warnings"]
-        for part in ("scores", "spearman", "options"):
+        for part in ("scores", "spearman", "options", "languages"):
             summary[part] = selection.diagnosis[part]
         summary["examples"] = _examples(selection)
     return summary

@@ -20,8 +20,9 @@ def show_summary(summary: dict[str, Any], console: Console) -> None:
     _show_rows(summary, console)
     if summary.get("scores"):
         _show_scores(summary, console)
-    if summary.get("options"):
-        _show_options(summary, console)
+    for part, what in (("options", "the model's own answers"), ("languages", "languages")):
+        if summary.get(part):
+            _show_shares(summary[part], what, console)
     _show_scoring(summary, console)
     if summary.get("examples"):
         _show_examples(summary, console)
@@ -111,12 +112,11 @@ def _correlations(*values: float | None) -> list[str]:
     return ["-" if value is None else f"{value:+.2f}" for value in values]
 
 
-def _show_options(summary: dict[str, Any], console: Console) -> None:
-    shares = ", ".join(
-        f"{option} {share['pool']:.0%} -> {share['kept']:.0%}"
-        for option, share in summary["options"].items()
+def _show_shares(shares: dict[str, dict[str, float]], what: str, console: Console) -> None:
+    told = ", ".join(
+        f"{value} {share['pool']:.0%} -> {share['kept']:.0%}" for value, share in shares.items()
     )
-    console.print(f"  the model's own answers, pool -> kept: {escape(shares)}", highlight=False)
+    console.print(f"  {what}, pool -> kept: {escape(told)}", highlight=False)
 
 
 def _show_scoring(summary: dict[str, Any], console: Console) -> None:

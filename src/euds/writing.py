@@ -7,22 +7,31 @@ import gzip
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 import zstandard
 
 from euds.atomic import atomic_write
-from euds.errors import InputError
+from euds.errors import InputError, OptionError
 from euds.pool import Pool
 from euds.reading.inputs import format_of
 
-__all__ = ["write_rejected", "write_subset"]
+__all__ = ["WEIGHT_COLUMN", "check_weights", "write_rejected", "write_subset"]
+
+WEIGHT_COLUMN = "euds_weight"
 
 _CHUNK_ROWS = 50_000
 
 
-def write_subset(pool: Pool, kept_ids: Sequence[str] | pl.Series, path: Path) -> Path:
+def write_subset(
+    pool: Pool,
+    kept_ids: Sequence[str] | pl.Series,
+    path: Path,
+    *,
+    weights: pl.Series | None = None,
+) -> Path:
     """Write the kept rows as the input was written: its format, encoding, order and very text.
 
     Parameters
@@ -34,6 +43,8 @@ def write_subset(pool: Pool, kept_ids: Sequence[str] | pl.Series, path: Path) ->
     path : pathlib.Path
         Where to write. Its suffix must be one of the input's format; ``.gz`` or ``.zst`` after it
         compresses. For a pool from a folder it is a folder.
+    weights : polars.Series, optional
+        The weight of each kept row, in the pool's order, for a last column ``euds_weight``.
 
     Returns
     -------
@@ -45,6 +56,8 @@ def write_subset(pool: Pool, kept_ids: Sequence[str] | pl.Series, path: Path) ->
     InputError
         If the suffix tells another format, an id is not in the pool, or an input, or a folder with
         files of other origin, would be overwritten.
+    OptionError
+        If there are weights and no place for them: a folder, or a column of that name.
     StoreError
         If the file cannot be written.
     """
@@ -52,6 +65,8 @@ def write_subset(pool: Pool, kept_ids: Sequence[str] | pl.Series, path: Path) ->
     suffix = _check_format(pool, path)
     _check_not_an_input(pool, path)
     records = pool.records.filter(_mask(pool, kept_ids))
+    if weights is not None:
+        pool, records = _with_weights(pool, records, weights)
     if pool.source.format == "folder":
         _check_replaceable(pool, path)
         with atomic_write(path) as temporary:
@@ -77,6 +92,50 @@ def write_rejected(pool: Pool, path: Path) -> Path:
         for row in pool.rejected.iter_rows(named=True):
             stream.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
     return path
+
+
+def check_weights(pool: Pool) -> None:
+    """Check that the subset has a place for weights.
+
+    Raises
+    ------
+    OptionError
+        If it is a folder, or has a column of that name.
+    """
+    source = pool.source
+    if source.format == "folder" or WEIGHT_COLUMN in source.columns:
+        raise OptionError(
+            "the subset has no place for weights",
+            got="a folder of text files"
+            if source.format == "folder"
+            else f"an input that has a column {WEIGHT_COLUMN!r}",
+            next_step="leave out --weights; selection.parquet has the inclusion of each row",
+        )
+
+
+def _with_weights(
+    pool: Pool, records: pl.DataFrame, weights: pl.Series
+) -> tuple[Pool, pl.DataFrame]:
+    """Add the column of weights behind the others; what is there stays exactly as it was."""
+    check_weights(pool)
+    source = pool.source
+    if source.format == "parquet":
+        return pool, records.with_columns(weights.alias(WEIGHT_COLUMN))
+    numbers = [f"{weight:.6g}" for weight in weights]
+    lines = records["record"].to_list()
+    if source.format == "jsonl":
+        field = json.dumps(WEIGHT_COLUMN)
+        lines = [
+            f"{line.rstrip()[:-1].rstrip()}, {field}: {number}}}"
+            for line, number in zip(lines, numbers, strict=True)
+        ]
+    else:
+        between = "," if source.format == "csv" else "\t"
+        lines = [line + between + number for line, number in zip(lines, numbers, strict=True)]
+        header = source.header or ""
+        names = header.rstrip("\r\n")
+        source = replace(source, header=f"{names}{between}{WEIGHT_COLUMN}{header[len(names) :]}")
+    return replace(pool, source=source), records.with_columns(record=pl.Series(lines))
 
 
 def _mask(pool: Pool, kept_ids: Sequence[str] | pl.Series) -> pl.Series:

@@ -148,7 +148,7 @@ def make_arms(
         for selection, taken in zip(chosen, [*seconds, *[0.0] * len(chosen)], strict=False)
         if selection.settings["rule"] not in (FULL, RANDOM)
     ]
-    full = _arm_of(pool, select(pool, rule=FULL), seeds, 0.0, Basis())
+    full = _arm_of(pool, select(pool, rule=FULL, guards=False), seeds, 0.0, Basis())
     return _named_apart([full, *baselines, *others], several_sizes=len(shares) > 1)
 
 
@@ -186,7 +186,16 @@ def _drawn(
     basis.check(rule_named(rule))
     started = time.perf_counter()
     selections = tuple(
-        select(pool, rule=rule, keep=rows, seed=seed, always_keep=always_keep, **vars(basis))
+        select(
+            pool,
+            rule=rule,
+            keep=rows,
+            seed=seed,
+            always_keep=always_keep,
+            near_duplicates="keep",
+            guards=False,
+            **vars(basis),
+        )
         for seed in seeds
     )
     return Arm(

@@ -106,15 +106,13 @@ def hold_out(
     remove_near_duplicates : bool
         Whether they leave the pool; if not, they are only counted in a warning.
     seed : int
-        Of the split, and of the hash functions that find near-duplicates.
+        Of the split.
 
     Raises
     ------
     InputError
         If the pool or the test set has no labels, they have no class in common, or too few rows are
         left.
-    MissingExtraError
-        If datasketch is not installed.
     OptionError
         If the share or the threshold is out of range.
     """
@@ -128,12 +126,10 @@ def hold_out(
         if closed_labels:
             _check_common_labels(labelled, held)
         left = labelled
-        pairs = near_duplicates_of(left.texts, held.texts, threshold=threshold, seed=seed)
+        pairs = near_duplicates_of(left.texts, held.texts, threshold=threshold)
     else:
         _check_share(test)
-        groups = near_duplicate_groups(
-            labelled.texts, threshold=threshold, by_context=True, seed=seed
-        )
+        groups = near_duplicate_groups(labelled.texts, threshold=threshold, by_context=True)
         left, held = _split(labelled, groups, share=test, seed=seed)
         pairs = _pairs_across(groups, left, held)
     _check_test_size(held, was_given=isinstance(test, Pool))

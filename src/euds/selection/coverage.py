@@ -132,7 +132,7 @@ def vectors_shown(candidates: Candidates) -> Vectors:
 def clustered(
     vectors: Vectors, clusters: int, *, lots: Lots, seed: int
 ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-    """Return each row's cluster, and its distance from the cluster's centre.
+    """Return each row's cluster by k-means, and its distance from the cluster's centre.
 
     Parameters
     ----------

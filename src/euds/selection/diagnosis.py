@@ -10,7 +10,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from euds.selection.ranks import spearman, spearman_with, tied_share
+from euds.selection.groups import OPTION
+from euds.selection.guards import Shares, option_shares
+from euds.selection.ranks import epsilon_squared, spearman, spearman_with, tied_share
 
 __all__ = ["MOST_TIES", "diagnose"]
 
@@ -31,6 +33,7 @@ def diagnose(
     kept: NDArray[np.bool_],
     names: Sequence[str],
     left_out: Mapping[str, float],
+    languages: Shares | None = None,
 ) -> dict[str, Any]:
     """Describe the ranked scores and what selecting did to the pool.
 
@@ -44,13 +47,15 @@ def diagnose(
         The scores that were ranked.
     left_out : mapping of str to float
         The scores left out of IGSE, and their share of ties.
+    languages : Shares or None
+        The shares of languages, if they were looked at.
 
     Returns
     -------
     dict
-        ``scores`` (range, quartiles, ties, correlation with length before and after ranking),
-        ``spearman`` (between the raw scores), ``options`` (the model's own answers in pool and
-        subset) and ``warnings``.
+        ``scores`` (range, quartiles, ties; dependence on length, and on the model's own answer,
+        before and after ranking), ``spearman`` (between the raw scores), ``options`` (the model's
+        own answers in pool and subset), ``languages`` (the same of languages) and ``warnings``.
     """
     values = {name: _column(rows, name) for name in [*names, *left_out]}
     scores = {name: _describe(rows, name, values[name], kept) for name in values}
@@ -59,7 +64,7 @@ def diagnose(
         for index, first in enumerate(values)
         for second in list(values)[index + 1 :]
     }
-    options = _options(rows, kept)
+    options = option_shares(rows, kept)
     warnings = [
         *_tie_warnings(scores, left_out),
         *_concentration_warnings(scores),
@@ -72,7 +77,13 @@ def diagnose(
         ),
         *_collapse_warnings(options),
     ]
-    return {"scores": scores, "spearman": pairs, "options": options, "warnings": warnings}
+    return {
+        "scores": scores,
+        "spearman": pairs,
+        "options": dict(options.by_value),
+        "languages": {} if languages is None else dict(languages.by_value),
+        "warnings": warnings,
+    }
 
 
 def _column(rows: pl.DataFrame, name: str) -> Floats:
@@ -90,6 +101,7 @@ def _describe(
     low, first, median, third, high = np.quantile(there, [0, 0.25, 0.5, 0.75, 1])
     inside = values[kept & np.isfinite(values)]
     by_length = spearman_with(length, values, ranks, np.abs(ranks - 0.5))
+    by_option = _dependence(rows, values, ranks)
     return {
         "texts": len(there),
         "min": float(low),
@@ -103,20 +115,18 @@ def _describe(
         "length_spearman_raw": by_length[0],
         "length_spearman_rank": by_length[1],
         "length_spearman_distance": by_length[2],
+        "option_epsilon_squared_raw": by_option[0],
+        "option_epsilon_squared_rank": by_option[1],
     }
 
 
-def _options(rows: pl.DataFrame, kept: NDArray[np.bool_]) -> dict[str, dict[str, float]]:
-    """Return the share of each option that the model finds likeliest, in the pool and kept."""
-    if "se_option" not in rows.columns:
-        return {}
-    there = rows.with_columns(pl.Series("kept", kept)).filter(pl.col("se_option").is_not_null())
-    total, chosen = there.height, int(there["kept"].sum())
-    counts = there.group_by("se_option").agg(pl.len(), pl.col("kept").sum()).sort("se_option")
-    return {
-        option: {"pool": count / total, "kept": kept_count / max(chosen, 1)}
-        for option, count, kept_count in counts.iter_rows()
-    }
+def _dependence(rows: pl.DataFrame, *columns: Floats) -> list[float | None]:
+    """Return how much of each column's ranks the model's own answers explain, None if not asked."""
+    if OPTION not in rows.columns:
+        return [None for _ in columns]
+    codes = rows[OPTION].rank("dense").fill_null(0).cast(pl.Int64).to_numpy()
+    there = np.isfinite(columns).all(axis=0) & (codes > 0)
+    return [epsilon_squared(one[there], codes[there]) for one in columns]
 
 
 def _tie_warnings(
@@ -165,11 +175,7 @@ def _length_warnings(scores: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return warnings
 
 
-def _collapse_warnings(options: Mapping[str, Mapping[str, float]]) -> list[str]:
-    distance = sum(abs(share["kept"] - share["pool"]) for share in options.values()) / 2
-    if not options or math.isclose(distance, 0) or distance <= _COLLAPSE:
+def _collapse_warnings(options: Shares) -> list[str]:
+    if math.isclose(options.distance, 0) or options.distance <= _COLLAPSE:
         return []
-    shares = ", ".join(
-        f"{option} {share['pool']:.0%} -> {share['kept']:.0%}" for option, share in options.items()
-    )
-    return [f"the subset leans to some of the model's own answers (pool -> kept): {shares}"]
+    return [f"the subset leans to some of the model's own answers (pool -> kept): {options.told()}"]

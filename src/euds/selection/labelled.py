@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from euds.selection.coverage import vectors_shown
 from euds.selection.el2n import el2n
 from euds.selection.middle import middle_of
-from euds.selection.preference import Candidates, Preference, places_by_lot
+from euds.selection.preference import Candidates, Preference
+from euds.selection.quotas import in_shares
 from euds.selection.ranks import mid_ranks
 
 __all__ = [
@@ -34,36 +35,18 @@ def random_stratified(candidates: Candidates) -> Preference:
     shares at every point: the i-th of n rows of a label has its place at (i - 1/2) / n.
     """
     labels = labels_shown(candidates)
-    numbers = np.flatnonzero(candidates.open)
-    own, lots = labels[numbers], candidates.lots[numbers]
-    places = places_by_lot(own, lots)
-
     priority = np.zeros(candidates.rows)
-    if candidates.keep is None:
-        priority[numbers] = (places + 0.5) / np.bincount(own)[own]
-    elif candidates.leaves_a_choice:
-        quotas = _largest_remainders(own, candidates.keep, places=places, lots=lots)
-        priority[numbers] = places >= quotas[own]
+    if candidates.keep is None or candidates.leaves_a_choice:
+        numbers = np.flatnonzero(candidates.open)
+        order = in_shares(
+            numbers[np.argsort(candidates.lots[numbers])],
+            labels,
+            kind="proportional",
+            keep=candidates.keep,
+            lots=candidates.lots,
+        )
+        priority[order] = np.arange(len(order))
     return Preference(priority, np.full(candidates.rows, "over budget"), drawn_from=labels)
-
-
-def _largest_remainders(
-    labels: Numbers, total: int, *, places: Numbers, lots: NDArray[np.uint64]
-) -> Numbers:
-    """Divide ``total`` rows among labels in proportion to their sizes.
-
-    Of equal remainders the label whose next row has the lowest lot is rounded up, so that over many
-    seeds no label gains by its name.
-    """
-    sizes = np.bincount(labels)
-    quotas, remainders = np.divmod(sizes * total, sizes.sum())
-    unsettled = np.flatnonzero(remainders)  # a label without one has all that is due to it
-    is_next = places == quotas[labels]
-    next_lots = np.zeros(len(sizes), dtype=np.uint64)
-    next_lots[labels[is_next]] = lots[is_next]
-    first = unsettled[np.lexsort((next_lots[unsettled], -remainders[unsettled]))]
-    quotas[first[: total - quotas.sum()]] += 1
-    return quotas
 
 
 def hardest_first(candidates: Candidates) -> Preference:

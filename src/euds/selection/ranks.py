@@ -15,7 +15,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-__all__ = ["length_free_ranks", "mid_ranks", "spearman", "spearman_with", "tied_share"]
+__all__ = [
+    "epsilon_squared",
+    "length_free_ranks",
+    "mid_ranks",
+    "spearman",
+    "spearman_with",
+    "tied_share",
+]
 
 _KNOTS = 6
 _ROWS_PER_KNOT = 30
@@ -144,6 +151,31 @@ def _correlation(x: Floats, y: Floats) -> float | None:
     if np.ptp(x) == 0 or np.ptp(y) == 0:
         return None
     return float(np.corrcoef(x, y)[0, 1])
+
+
+def epsilon_squared(values: Floats, groups: NDArray[np.int64]) -> float | None:
+    """Return how much of the values' ranks the groups explain, 0 to 1; None if it is not defined.
+
+    This is the effect size of the Kruskal-Wallis test, H / (n - 1): the share of the variance of
+    the ranks that lies between groups (Tomczak and Tomczak 2014, Trends in Sport Sciences 1(21)).
+
+    Parameters
+    ----------
+    values : ndarray of float, shape (n,)
+        Finite values.
+    groups : ndarray of int, shape (n,)
+        The group of each, not negative.
+
+    >>> epsilon_squared(np.array([1.0, 2.0, 8.0, 9.0]), np.array([0, 0, 1, 1]))
+    0.8
+    """
+    if len(values) < 3 or np.ptp(values) == 0:
+        return None
+    ranks = _average_ranks(values)
+    ranks = ranks - ranks.mean()
+    counts = np.bincount(groups)
+    sums = np.bincount(groups, weights=ranks)[counts > 0]
+    return float((sums**2 / counts[counts > 0]).sum() / (ranks**2).sum())
 
 
 def tied_share(values: Floats) -> float:

@@ -13,7 +13,14 @@ from euds.pool import Pool
 from euds.scores import ScoreTable
 from euds.selection.ranks import length_free_ranks, mid_ranks
 
-__all__ = ["distinct_rows", "drawn_lots", "numbers_of", "with_completeness", "with_ranks"]
+__all__ = [
+    "distinct_rows",
+    "drawn_lots",
+    "numbers_of",
+    "take_out",
+    "with_completeness",
+    "with_ranks",
+]
 
 Floats = NDArray[np.float64]
 
@@ -76,6 +83,25 @@ def _with_scores(rows: pl.DataFrame, table: ScoreTable) -> pl.DataFrame:
     return rows.join(table.frame, on="id", how="left", maintain_order="left")
 
 
+def take_out(rows: pl.DataFrame, found: pl.DataFrame, scores: Sequence[str]) -> pl.DataFrame:
+    """Take rows out of the competition, unless they must stay: nothing depends on them any more.
+
+    Parameters
+    ----------
+    rows : polars.DataFrame
+        What `distinct_rows` gave.
+    found : polars.DataFrame
+        ``key`` and ``taken_out``, why.
+    scores : sequence of str
+        All columns of scores. The rows lose them, so that they count in no rank.
+    """
+    rows = rows.join(found, on="key", how="left", maintain_order="left")
+    rows = rows.with_columns(taken_out=pl.when(~pl.col("must")).then("taken_out"))
+    if not found.height:
+        return rows
+    return rows.with_columns(pl.when(pl.col("taken_out").is_null()).then(pl.col(*scores)))
+
+
 def with_ranks(
     rows: pl.DataFrame, names: Sequence[str], *, length_free: bool = True
 ) -> pl.DataFrame:
@@ -98,13 +124,16 @@ def with_ranks(
 def with_completeness(rows: pl.DataFrame, scores: Sequence[str]) -> pl.DataFrame:
     """Add ``lacks``, why a row cannot be judged (null if it can), and ``complete``, that it can.
 
-    Rows lack a score, or a label where there is a column of labels.
+    Rows lack a score, or a label where there is a column of labels; or they were taken out.
     """
-    lacking = [pl.when(pl.col(name).is_null()).then(pl.lit(f"unscored {name}")) for name in scores]
+    lacking = [
+        pl.col("taken_out"),
+        *(pl.when(pl.col(name).is_null()).then(pl.lit(f"unscored {name}")) for name in scores),
+    ]
     if "label" in rows.columns:
         lacking.append(pl.when(pl.col("label").is_null()).then(pl.lit("no label")))
-    lacks = pl.coalesce(lacking) if lacking else pl.lit(None, dtype=pl.String)
-    return rows.with_columns(lacks=lacks).with_columns(complete=pl.col("lacks").is_null())
+    rows = rows.with_columns(lacks=pl.coalesce(lacking))
+    return rows.with_columns(complete=pl.col("lacks").is_null())
 
 
 def drawn_lots(rows: pl.DataFrame, seed: int) -> NDArray[np.uint64]:

@@ -227,7 +227,8 @@ REASONS = {
     "not nearest to a centre": "because another row is nearer to the centre of its cluster",
     "like another": "because a row of its cluster, farther from the centre, is too much like it",
     "unlike the target": "because by the words of the target other rows were likelier in the draw",
-    "no label": "because it has no label, which the rule needs",
+    "no label": "because it has no label, which the rule or the quota needs",
+    "not drawn": "because the draw passed it over: rows near the middle were likelier to be drawn",
     "over budget": "because the budget was full: among rows of equal standing a seeded draw "
     "decides",
 }

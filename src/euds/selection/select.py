@@ -7,9 +7,9 @@ rule says that it uses them.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -18,35 +18,47 @@ from numpy.typing import NDArray
 from euds.errors import OptionError
 from euds.pool import Pool, Texts
 from euds.scores import ScoreTable, canonical_score
+from euds.selection.deciding import NEAR_DUPLICATE, Case, Decision, decide
 from euds.selection.diagnosis import MOST_TIES, diagnose
-from euds.selection.interval import Budget, Interval
-from euds.selection.preference import Candidates, Preference, no_preference
+from euds.selection.groups import LANGUAGE, check_column, groups_of, is_label
+from euds.selection.guards import MOST_DETECTED, Shares, language_shares, option_shares
+from euds.selection.preference import Candidates
 from euds.selection.ranks import tied_share
+from euds.selection.repeats import (
+    MOST_CHARACTERS,
+    Against,
+    NearDuplicates,
+    against_names,
+    is_too_much_text,
+    rows_against,
+    stand_ins_by_cosine,
+    stand_ins_by_words,
+)
 from euds.selection.request import (
     DEFAULT_KEEP,
-    budget_of,
+    Request,
     check_request,
     check_target,
-    intervals_of,
+    read_request,
 )
 from euds.selection.rows import (
     distinct_rows,
     drawn_lots,
     numbers_of,
+    take_out,
     with_completeness,
     with_ranks,
 )
-from euds.selection.rules import Rule, rule_named
+from euds.selection.rules import Rule
 from euds.selection.selection import Selection
-from euds.selection.spending import rows_left, within_budget
+from euds.selection.spending import rows_left
 
 if TYPE_CHECKING:
     from euds.vectors import Vectors
 
-__all__ = ["DEFAULT_KEEP", "check_request", "select"]
+__all__ = ["DEFAULT_KEEP", "check_request", "needs_vectors", "select"]
 
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
+Numbers = NDArray[np.int64]
 
 
 def select(
@@ -59,11 +71,16 @@ def select(
     interval: str | Sequence[str] = "middle",
     entropies: Sequence[str] = ("ie", "ge", "se"),
     always_keep: Sequence[str] = (),
+    near_duplicates: NearDuplicates = "auto",
+    against: Against = (),
+    quota: str | None = None,
+    guards: bool = True,
+    soft: bool = False,
     seed: int = 0,
     vectors: Vectors | None = None,
     target: Texts | None = None,
 ) -> Selection:
-    """Choose the rows to keep; no label is looked at unless the rule says that it uses them.
+    """Choose the rows to keep; no label is looked at unless the rule or the quota says so.
 
     Parameters
     ----------
@@ -84,10 +101,27 @@ def select(
         The columns that the ``igse`` rules combine, as far as they are scored.
     always_keep : sequence of str
         Ids of rows that must stay; they count towards the budget.
+    near_duplicates : {"auto", "drop", "keep", "embedding"}
+        What becomes of rows that nearly repeat another: dropped by the words they share or by their
+        sentence vectors, and kept last of all if the budget cannot be met without them; or kept as
+        any other. ``auto`` is ``drop``, but in pools of more than 50 MB of text ``keep``.
+    against : Pool, Texts or a sequence of them
+        What the subset must not overlap with, such as a test set: near-duplicates of these texts
+        are taken out of the pool first. Labels of these are not looked at.
+    quota : str, optional
+        ``COLUMN=proportional``, ``equal`` or ``sqrt``: the budget is divided among the values of a
+        column of the input, of ``label`` (which uses labels), of ``se_option`` (the model's own
+        answer), of ``language``, or among ``clusters`` of sentence vectors.
+    guards : bool
+        Whether, without a quota, a subset that leans to a language or to an answer of the model is
+        selected again with the pool's shares.
+    soft : bool
+        Whether rows are drawn with probabilities that fall off from the middle, and are nowhere
+        zero, instead of kept inside an interval.
     seed : int
-        Decides between rows that the rule holds equal, and of what the rule draws.
+        Decides between rows that the rule holds equal, and of what is drawn.
     vectors : Vectors, optional
-        Sentence vectors of the pool's texts, for the rules that need them.
+        Sentence vectors of the pool's texts, for what needs them.
     target : Texts, optional
         Texts like those that matter, for the rules that need them.
 
@@ -104,51 +138,58 @@ def select(
         If a text of the pool has no vector.
     """
     check_request(
-        rule=rule, keep=keep, keep_tokens=keep_tokens, interval=interval, entropies=entropies
+        rule=rule,
+        keep=keep,
+        keep_tokens=keep_tokens,
+        interval=interval,
+        entropies=entropies,
+        near_duplicates=near_duplicates,
+        quota=quota,
+        soft=soft,
     )
     table = scores or ScoreTable(pool.frame.select("id"))
-    chosen = rule_named(rule, table.names)
-    intervals = intervals_of(interval)
-    raw = [one.column for one in intervals if one.column is not None]
-    table.require(raw)
-    budget = budget_of(chosen, intervals, keep=keep, keep_tokens=keep_tokens)
-    _check_needs(chosen, pool, vectors)
-    shown = _Shown(
-        vectors if "vectors" in chosen.needs else None,
-        pool.texts if "texts" in chosen.needs else None,
-        target if "target" in chosen.needs else None,
+    request = read_request(
+        rule=rule,
+        keep=keep,
+        keep_tokens=keep_tokens,
+        interval=interval,
+        near_duplicates=near_duplicates,
+        quota=quota,
+        soft=soft,
+        score_names=table.names,
     )
-    check_target([chosen], is_given=shown.target is not None)
+    chosen = request.rule
+    raw = [one.column for one in request.intervals if one.column is not None]
+    table.require(raw)
+    uses_labels = _checked(request, pool, table, vectors)
+    target = target if "target" in chosen.needs else None
+    check_target([chosen], is_given=target is not None)
 
     rows = distinct_rows(
         pool,
         table,
         always_keep,
         distinct=chosen.name != "full",
-        show_labels=chosen.uses_labels,
+        show_labels=uses_labels,
     )
+    rows = take_out(rows, rows_against(pool, against), table.frame.drop("id").columns)
     names, left_out = _scores_to_rank(chosen, entropies, table, rows)
     rows = with_ranks(rows, names, length_free=chosen.length_free)
     rows = with_completeness(rows, [*names, *raw])
-    candidates = _candidates(
-        rows,
-        chosen,
-        names,
-        intervals=intervals,
-        keep=rows_left(rows, budget, pool_rows=len(pool)),
-        seed=seed,
-        shown=shown,
-    )
-    preference = chosen.prefer(candidates)
-    decision = _decide(rows, candidates, preference, intervals, budget, pool_rows=len(pool))
+    case, shown = _case(request, rows, names, pool, seed=seed, vectors=vectors, target=target)
+    decision = _by_quota(request, case, pool, shown)
+    languages, leaning = _leaning(request, case, decision, pool) if guards else (None, [])
+    if leaning and (groups := _groups_to_guard(leaning, case, pool)) is not None:
+        decision = decide(case, groups)
+        languages = language_shares(rows, decision.kept, pool)
 
     if not decision.kept.any():
         raise OptionError(
             "no row would be kept",
-            got=f"{len(pool):,} rows read, {candidates.rows:,} distinct and scored",
+            got=f"{len(pool):,} rows read, {case.candidates.rows:,} distinct and scored",
             next_step="raise the budget or widen the interval",
         )
-    frame = _selection_frame(pool, rows, preference, decision)
+    budget = request.budget
     settings = {
         "rule": chosen.name,
         "scores": list(names),
@@ -157,37 +198,52 @@ def select(
         "interval": [interval] if isinstance(interval, str) else list(interval),
         "keep": None if budget is None else {"amount": budget.amount, "unit": budget.unit},
         "always_keep": sorted(always_keep),
+        "near_duplicates": near_duplicates,
+        "against": against_names(against),
+        "quota": quota,
+        "guards": guards,
+        "soft": soft,
         "seed": seed,
-        "uses_labels": chosen.uses_labels,
+        "uses_labels": uses_labels,
         "target": None
-        if shown.target is None
-        else {"texts": len(shown.target), "fingerprint": shown.target.fingerprint},
+        if target is None
+        else {"texts": len(target), "fingerprint": target.fingerprint},
     }
-    diagnosis = diagnose(rows, kept=decision.kept, names=names, left_out=left_out)
+    diagnosis = diagnose(
+        rows, kept=decision.kept, names=names, left_out=left_out, languages=languages
+    )
+    diagnosis["warnings"] += _warnings(request, case, decision, pool, leaning)
+    frame = _selection_frame(pool, case, decision)
     return Selection(pool, frame, settings, diagnosis)
 
 
-@dataclass(frozen=True)
-class _Shown:
-    """What a rule asked for beside scores and labels; None for what it did not ask for."""
-
-    vectors: Vectors | None
-    texts: Texts | None
-    target: Texts | None
+def needs_vectors(score_names: tuple[str, ...], **asked: Any) -> bool:
+    """Return whether `select` will need sentence vectors; takes what it is asked for."""
+    names = inspect.signature(read_request).parameters
+    wanted = {name: value for name, value in asked.items() if name in names}
+    return read_request(**wanted, score_names=score_names).vectors_for is not None
 
 
-def _check_needs(rule: Rule, pool: Pool, vectors: Vectors | None) -> None:
-    if "vectors" in rule.needs and vectors is None:
+def _checked(request: Request, pool: Pool, table: ScoreTable, vectors: Vectors | None) -> bool:
+    """Check what the pool must have; return whether labels are used."""
+    if request.vectors_for is not None and vectors is None:
         raise OptionError(
-            f"the rule {rule.name} needs sentence vectors of the texts",
+            f"{request.vectors_for} needs sentence vectors of the texts",
             got="none",
             next_step="pass vectors=euds.vectors.vectors_of(pool.texts)",
         )
-    if rule.uses_labels and not pool.label_names:
+    who = f"the rule {request.rule.name}"
+    uses_labels = request.rule.uses_labels
+    if request.quota is not None:
+        check_column(request.quota.column, pool.source, table.frame.columns)
+        if is_label(request.quota.column, pool.source) and not uses_labels:
+            who, uses_labels = "the quota", True
+    if uses_labels and not pool.label_names:
         raise OptionError(
-            f"the rule {rule.name} uses labels, and no row has one",
+            f"{who} uses labels, and no row has one",
             next_step="name the column of the label when reading: --label COLUMN",
         )
+    return uses_labels
 
 
 def _scores_to_rank(
@@ -208,38 +264,61 @@ def _scores_to_rank(
     return tuple(name for name in there if name not in left_out), left_out
 
 
-def _candidates(
+def _case(
+    request: Request,
     rows: pl.DataFrame,
-    rule: Rule,
     names: Sequence[str],
+    pool: Pool,
     *,
-    intervals: Sequence[Interval],
-    keep: int | None,
     seed: int,
-    shown: _Shown,
-) -> Candidates:
-    """Return the complete rows, with what the rule asked for and nothing else."""
+    vectors: Vectors | None,
+    target: Texts | None,
+) -> tuple[Case, NDArray[np.float32] | None]:
+    """Let the rule put the candidates in order; return also their vectors, if there is a need."""
     complete = rows.filter("complete")
+    keys = complete["key"].to_list()
+    shown = None
+    if vectors is not None and request.vectors_for is not None:
+        shown = vectors.of(keys)
     stays = complete["must"].to_numpy()
     is_open = ~stays
-    for interval in intervals:
+    for interval in request.intervals:
         if interval.column is not None:
             is_open &= interval.side(numbers_of(complete, interval.column)) == 0
-    keys = complete["key"].to_list()
-    values = names if "values" in rule.needs else ()
-    return Candidates(
-        open=is_open,
+    stand_in = np.arange(complete.height)
+    if _looks_for_near_duplicates(request, pool):
+        # A row outside the interval is never kept, so it stands for none inside.
+        among = np.flatnonzero(is_open | stays)
+        some = complete[among]
+        if request.near_duplicates == "embedding" and shown is not None:
+            stand_in[among] = among[stand_ins_by_cosine(some, shown[among])]
+        else:
+            stand_in[among] = among[stand_ins_by_words(some, pool)]
+    rule = request.rule
+    candidates = Candidates(
+        open=is_open & (stand_in == np.arange(complete.height)),
         stays=stays,
-        keep=keep,
+        keep=rows_left(rows, request.budget, pool_rows=len(pool)),
         lots=drawn_lots(complete, seed),
         seed=seed,
         ranks={name: complete[f"rank_{name}"].to_numpy() for name in names},
-        vectors=None if shown.vectors is None else shown.vectors.of(keys),
+        vectors=shown if "vectors" in rule.needs else None,
         labels=tuple(complete["label"]) if rule.uses_labels else None,
-        values={name: numbers_of(complete, name) for name in values},
-        texts=None if shown.texts is None else _whole_texts(shown.texts, keys),
-        target=None if shown.target is None else tuple(shown.target.whole),
+        values={name: numbers_of(complete, name) for name in names if "values" in rule.needs},
+        texts=_whole_texts(pool.texts, keys) if "texts" in rule.needs else None,
+        target=None if target is None else tuple(target.whole),
     )
+    case = Case(
+        rows=rows,
+        candidates=candidates,
+        preference=rule.prefer(candidates),
+        stand_in=stand_in,
+        intervals=request.intervals,
+        budget=request.budget,
+        pool_rows=len(pool),
+        soft=request.soft,
+    )
+    return case, shown
 
 
 def _whole_texts(texts: Texts, keys: Sequence[str]) -> tuple[str, ...]:
@@ -247,94 +326,105 @@ def _whole_texts(texts: Texts, keys: Sequence[str]) -> tuple[str, ...]:
     return tuple(whole[key] for key in keys)
 
 
-@dataclass(frozen=True)
-class _Decision:
-    """For each row: whether it is kept, why not, and with what probability it was to be."""
-
-    kept: Bools
-    reason: pl.Series
-    inclusion: Floats
+def _looks_for_near_duplicates(request: Request, pool: Pool) -> bool:
+    if request.rule.name == "full" or request.near_duplicates == "keep":
+        return False
+    return request.near_duplicates != "auto" or not is_too_much_text(pool)
 
 
-def _decide(
-    rows: pl.DataFrame,
-    candidates: Candidates,
-    preference: Preference,
-    intervals: Sequence[Interval],
-    budget: Budget | None,
-    *,
-    pool_rows: int,
-) -> _Decision:
-    numbers = np.flatnonzero(rows["complete"].to_numpy())  # of the candidates among the rows
-    outside = _outside(rows.filter("complete"), preference, intervals)
-    if intervals and preference.judged:
-        # Inside an interval that the user gave every row is as good as another.
-        preference = replace(no_preference(candidates.rows), judged=preference.judged)
-    eligible = ~candidates.stays & outside.is_null().to_numpy()
-    standing = pl.DataFrame({"priority": preference.priority, "lot": candidates.lots})
-    by_standing = pl.arg_sort_by("priority", "lot", maintain_order=True)
-    order = standing.select(by_standing).to_series().to_numpy()
-    order = numbers[order[eligible[order]]]
+def _by_quota(
+    request: Request, case: Case, pool: Pool, vectors: NDArray[np.float32] | None
+) -> Decision:
+    if request.quota is None:
+        return decide(case)
+    groups = groups_of(
+        request.quota.column,
+        case.rows.filter("complete"),
+        pool,
+        vectors=vectors,
+        lots=case.candidates.lots,
+        seed=case.candidates.seed,
+    )
+    return decide(case, groups, request.quota.kind)
 
-    kept = rows["must"].to_numpy().copy()
-    kept[within_budget(rows, order, budget, pool_rows=pool_rows)] = True
-    inclusion = kept.astype(np.float64)
-    if preference.drawn_from is not None:
-        inclusion[numbers[eligible]] = _share_kept(
-            kept[numbers[eligible]], preference.drawn_from[eligible]
+
+def _leaning(
+    request: Request, case: Case, decision: Decision, pool: Pool
+) -> tuple[Shares, list[Shares]]:
+    """Return the shares of languages, and those shares that a guard should act on."""
+    languages = language_shares(case.rows, decision.kept, pool)
+    rule = request.rule
+    if request.quota is not None or request.budget is None or rule.is_draw or rule.uses_labels:
+        return languages, []
+    both = (languages, option_shares(case.rows, decision.kept))
+    return languages, [shares for shares in both if shares.is_leaning]
+
+
+def _groups_to_guard(leaning: Sequence[Shares], case: Case, pool: Pool) -> Numbers | None:
+    """Return groups whose shares must be kept, None where telling them would take too long."""
+    complete = case.rows.filter("complete")
+    groups = np.zeros(complete.height, dtype=np.int64)
+    for shares in leaning:
+        if shares.column == LANGUAGE and complete.height > MOST_DETECTED:
+            continue
+        values = groups_of(
+            shares.column,
+            complete,
+            pool,
+            vectors=None,
+            lots=case.candidates.lots,
+            seed=case.candidates.seed,
         )
-
-    why = pl.Series(preference.reason, dtype=pl.String)
-    reasons = rows["lacks"].scatter(numbers, outside.zip_with(outside.is_not_null(), why))
-    return _Decision(kept, reasons.set(pl.Series(kept), None), inclusion)
+        groups = groups * (values.max(initial=0) + 1) + values
+    return groups if groups.any() else None
 
 
-def _share_kept(kept: Bools, groups: NDArray[np.int64]) -> Floats:
-    """Return for each row the share of its group that is kept.
-
-    >>> _share_kept(np.array([True, False, True]), np.array([3, 3, 5])).tolist()
-    [0.5, 0.5, 1.0]
-    """
-    names, places, counts = np.unique(groups, return_inverse=True, return_counts=True)
-    return np.bincount(places, weights=kept, minlength=len(names))[places] / counts[places]
-
-
-def _outside(
-    complete: pl.DataFrame, preference: Preference, intervals: Sequence[Interval]
-) -> pl.Series:
-    """Return for each candidate which interval it falls out of, null where it is inside all."""
-    reasons = pl.repeat(None, complete.height, dtype=pl.String, eager=True)
-    for interval in reversed(intervals):  # the first interval speaks last
-        if interval.column is not None:
-            judged = {interval.column: numbers_of(complete, interval.column)}
-        elif preference.judged:
-            judged = dict(preference.judged)
-        else:
-            raise OptionError(
-                "this rule has no ranks for an interval to speak of",
-                next_step="leave out the interval, or give one in raw values: ie=2.5:4.0",
-            )
-        for name, values in judged.items():
-            sides = interval.side(values)
-            reasons = reasons.set(pl.Series(sides < 0), f"below {name}")
-            reasons = reasons.set(pl.Series(sides > 0), f"above {name}")
-    return reasons
+def _warnings(
+    request: Request, case: Case, decision: Decision, pool: Pool, leaning: Sequence[Shares]
+) -> list[str]:
+    warnings = []
+    for shares in leaning:
+        what = "languages" if shares.column == LANGUAGE else "answers of the model"
+        acted = shares.column != LANGUAGE or case.candidates.rows <= MOST_DETECTED
+        did = (
+            "so they were selected again with the pool's shares (--no-guards leaves them as they "
+            "are)"
+            if acted
+            else f"--quota {LANGUAGE}=proportional keeps the pool's shares"
+        )
+        warnings.append(f"the rows leaned to some {what} (pool -> kept): {shares.told()}; {did}")
+    complete = case.rows["complete"].to_numpy()
+    filling = int((case.repeats & decision.kept[complete] & ~case.candidates.stays).sum())
+    if filling:
+        warnings.append(
+            f"{filling:,} rows that nearly repeat another were kept: without them there are fewer "
+            f"rows than the budget asks for"
+        )
+    if request.near_duplicates == "auto" and is_too_much_text(pool):
+        warnings.append(
+            f"near-duplicates were not looked for in more than {MOST_CHARACTERS / 1e6:.0f} MB of "
+            f"text; --near-duplicates drop looks for them all the same"
+        )
+    return warnings
 
 
-def _selection_frame(
-    pool: Pool, rows: pl.DataFrame, preference: Preference, decision: _Decision
-) -> pl.DataFrame:
+def _selection_frame(pool: Pool, case: Case, decision: Decision) -> pl.DataFrame:
     """Spread the decisions over the pool's rows; what is no candidate is a duplicate of one."""
-    for name in preference.judged.keys() & {"igse", "el2n", "moderate"}:  # no score column
+    rows, judged = case.rows, case.preference.judged
+    complete = rows["complete"].to_numpy()
+    for name in judged.keys() & {"igse", "el2n", "moderate"}:  # made by the rule, no score column
         ranks = np.full(rows.height, np.nan)
-        ranks[rows["complete"].to_numpy()] = preference.judged[name]
+        ranks[complete] = judged[name]
         rows = rows.with_columns(pl.Series(f"rank_{name}", ranks).fill_nan(None))
+    stand_in = np.arange(rows.height)
+    stand_in[complete] = np.flatnonzero(complete)[case.stand_in]
     decided = rows.select(
         "at",
         pl.Series("kept", decision.kept),
         decision.reason.alias("reason"),
         pl.col("^rank_.*$"),
         pl.Series("inclusion", decision.inclusion),
+        stand_in=rows["id"].gather(stand_in),
     )
     frame = (
         pool.frame.select("id", "key")
@@ -354,7 +444,10 @@ def _selection_frame(
             kept=pl.col("kept").fill_null(value=False),
             reason=pl.when(candidate).then("reason").otherwise(pl.lit("duplicate")),
             inclusion=pl.col("inclusion").fill_null(0.0),
-            duplicate_of=pl.when(~candidate).then("duplicate_of"),
+            duplicate_of=pl.when(~candidate)
+            .then("duplicate_of")
+            .when(pl.col("reason") == NEAR_DUPLICATE)
+            .then("stand_in"),
         )
-        .drop("at", "key")
+        .drop("at", "key", "stand_in")
     )

@@ -57,6 +57,21 @@ class Selection:
         counts = self.frame.filter(~pl.col("kept"))["reason"].value_counts()
         return dict(counts.sort(["count", "reason"], descending=[True, False]).iter_rows())
 
-    def write(self, path: str | Path) -> Path:
-        """Write the kept rows in the input's own format, order and encoding; return the path."""
-        return write_subset(self.pool, self.ids, Path(path))
+    @property
+    def weights(self) -> pl.Series:
+        """1 / inclusion of the rows kept, in the pool's order, scaled to a mean of 1.
+
+        A loss weighted by them is, but for the scale, unbiased for the loss over all rows that
+        could be kept, if each of these could (``soft``, or a draw).
+        """
+        weights = 1 / self.frame.filter("kept")["inclusion"]
+        return weights / weights.sum() * len(weights)
+
+    def write(self, path: str | Path, *, weights: bool = False) -> Path:
+        """Write the kept rows in the input's own format, order and encoding; return the path.
+
+        With ``weights`` they get a last column ``euds_weight``.
+        """
+        return write_subset(
+            self.pool, self.ids, Path(path), weights=self.weights if weights else None
+        )

@@ -69,9 +69,12 @@ def _left_out(rows: pl.DataFrame, most: int, *, pool_rows: int) -> str:
     """Say how many rows cannot be kept, and why."""
     lacking = rows.filter(~pl.col("complete") & ~pl.col("must"))["lacks"]
     unlabelled = int((lacking == "no label").sum())
+    unscored = int(lacking.str.starts_with("unscored").sum())
+    taken_out = len(lacking) - unlabelled - unscored
     parts = [
         f"{pool_rows - rows.height:,} duplicates",
-        f"{len(lacking) - unlabelled:,} unscored",
+        f"{unscored:,} unscored",
+        *([f"{taken_out:,} near-duplicates of other texts"] if taken_out else []),
         *([f"{unlabelled:,} without a label"] if unlabelled else []),
         f"{rows.height - len(lacking) - most:,} outside the interval",
     ]
