@@ -42,10 +42,14 @@ check: setup
 	$(BIN)/python scripts/cli_page.py --check
 	$(BIN)/python benchmarks/proofs_page.py --check
 	$(BIN)/python benchmarks/speed_page.py --check
+	$(BIN)/python benchmarks/labelled_pages.py --check
 
 bench: setup  ## everything that takes longer: slow tests, then each claim of the documents
 	$(BIN)/python -m pytest -m slow
 	$(BIN)/python benchmarks/coverage.py
+	$(BIN)/python benchmarks/certificate.py
+	$(BIN)/python benchmarks/regime.py
+	$(BIN)/python benchmarks/labelled_pages.py
 	$(BIN)/python benchmarks/near_duplicates.py
 	$(MAKE) bench-speed
 	$(MAKE) bench-prove

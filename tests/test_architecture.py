@@ -47,6 +47,7 @@ LAYERS = [
     "cli_options",
     "cli_output",
     "cli_jobs",
+    "cli_labelled",
     "cli",
     "__main__",
 ]

@@ -200,3 +200,14 @@ def test_test_rows_in_the_pool_are_taken_out_first(folder, encoder):
     kept = json.loads(prove(folder, encoder, *options, "--keep-near-duplicates").stdout)
     assert kept["pool"]["rows"] == 190
     assert any("near-duplicate" in warning for warning in kept["warnings"])
+
+
+def test_an_ablation_tells_a_line_a_rule(folder, encoder):
+    ran = euds(
+        *("ablate", "films.jsonl", "--test", "test.jsonl", "--text", "review", "--label", "stars"),
+        *("--task", "sentiment", "--model", "toy", "--train-encoder", encoder, "--rules", "ie"),
+        *("--trainer", "probe", "--seeds", 2, "--precision", "float32", "--keep", "0.3"),
+        cwd=folder,
+    )
+    assert ran.stdout.startswith("ie against random: ")
+    assert "of which length alone" in ran.stdout

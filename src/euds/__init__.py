@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from euds.errors import EudsError
     from euds.pool import Pool
+    from euds.proof.certify import Certificate, certify
     from euds.proof.holdout import HoldOut, hold_out
+    from euds.proof.pilot import Pilot, pilot
     from euds.proof.prove import Proof, prove
+    from euds.proof.smallest_keep import SmallestKeep, smallest_keep
     from euds.reading import read
     from euds.scores import ScoreTable
     from euds.scoring import score
@@ -23,31 +26,43 @@ if TYPE_CHECKING:
     from euds.selection.selection import Selection
 
 __all__ = [
+    "Certificate",
     "EudsError",
     "HoldOut",
+    "Pilot",
     "Pool",
     "Proof",
     "ScoreTable",
     "Selection",
+    "SmallestKeep",
+    "certify",
     "hold_out",
+    "pilot",
     "prove",
     "read",
     "score",
     "select",
+    "smallest_keep",
 ]
 
 _HOMES = {
+    "Certificate": "euds.proof.certify",
     "EudsError": "euds.errors",
     "HoldOut": "euds.proof.holdout",
+    "Pilot": "euds.proof.pilot",
     "Pool": "euds.pool",
     "Proof": "euds.proof.prove",
     "ScoreTable": "euds.scores",
     "Selection": "euds.selection.selection",
+    "SmallestKeep": "euds.proof.smallest_keep",
+    "certify": "euds.proof.certify",
     "hold_out": "euds.proof.holdout",
+    "pilot": "euds.proof.pilot",
     "prove": "euds.proof.prove",
     "read": "euds.reading",
     "score": "euds.scoring",
     "select": "euds.selection.select",
+    "smallest_keep": "euds.proof.smallest_keep",
 }
 
 

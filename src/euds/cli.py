@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from euds.cli_jobs import (
+    ablate_and_show,
     finish,
     prove_and_write,
     read_against,
@@ -19,7 +20,9 @@ from euds.cli_jobs import (
     request_of,
     select_rows,
 )
+from euds.cli_labelled import Labelled
 from euds.cli_options import (
+    LabelOptions,
     OutputOptions,
     ProvingOptions,
     ReadingOptions,
@@ -117,7 +120,8 @@ def _common(
     epilog="Examples:\n\n"
     "euds run reviews.jsonl --text review --label stars --task sentiment --keep 0.16\n\n"
     "euds run 'shards/*.parquet' --scores ie --keep 10000 --out small\n\n"
-    "cat chats.jsonl | euds run - --keep-tokens 2000000 --out chats"
+    "cat chats.jsonl | euds run - --keep-tokens 2000000 --out chats\n\n"
+    "euds run news.jsonl --task topic --keep 0.16 --certify"
 )
 @grouped
 def run(
@@ -125,28 +129,32 @@ def run(
     reading: ReadingOptions,
     scoring: ScoringOptions,
     selecting: SelectingOptions,
+    labels: LabelOptions,
     report: ReportOptions,
     output: OutputOptions,
     out: Out = None,
     no_subset: NoSubset = False,
 ) -> None:
     """Read, score, select and write the subset, in one go."""
-    request = request_of(selecting)  # a mistake in it should not cost the time of scoring
+    labelled = Labelled(labels, reading, scoring, selecting, output)
+    request = labelled.request()  # a mistake in it should not cost the time of scoring
     request["against"] = read_against(selecting, text=reading.text, context=reading.context)
-    ledger, folder, pool, table = read_and_score(inputs, reading, scoring, output, out, selecting)
+    ledger, folder, pool, table = read_and_score(
+        *(inputs, reading, scoring, output, out, selecting),
+        prepare=labelled.prepare,
+        beside=labelled.validation_file,
+    )
     target = read_target(selecting.target, pool)
+    request = labelled.with_budget(request)
     selection = select_rows(pool, table, request, output, ledger, target=target)
+    selection = labelled.deliver(pool, selection, ledger)
     finish(
-        folder,
-        pool,
-        table,
-        selection,
-        ledger,
-        output,
-        inputs,
+        *(folder, pool, table, selection, ledger, output, inputs),
         report=report,
         no_subset=no_subset,
         weights=selecting.weights,
+        left_out=labelled.left_out,
+        findings=labelled.findings,
     )
 
 
@@ -268,6 +276,26 @@ def curve(
     prove_and_write(
         inputs, test, split_names(keeps), proving, reading, scoring, report, output, out
     )
+
+
+@app.command(
+    epilog="Example:\n\n"
+    "euds ablate news.jsonl --test 0.25 --task topic --trainer probe --rules ie,ie_plugin"
+)
+@grouped
+def ablate(
+    inputs: Inputs,
+    test: Test,
+    proving: ProvingOptions,
+    reading: ReadingOptions,
+    scoring: ScoringOptions,
+    output: OutputOptions,
+    keep: Annotated[
+        str, typer.Option(help="The budget: a share (0.16, 16%) or a number of rows (500).")
+    ] = "0.16",
+) -> None:
+    """Tell how much of a rule's gain over random rows is the length of its texts alone."""
+    ablate_and_show(inputs, test, keep, proving, reading, scoring, output)
 
 
 @app.command(

@@ -21,6 +21,8 @@ from euds.cli_output import print_line, stdout_console, tell
 from euds.errors import OptionError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     import polars as pl
 
     from euds.ledger import Ledger
@@ -32,14 +34,18 @@ if TYPE_CHECKING:
     from euds.selection.selection import Selection
 
 __all__ = [
+    "ablate_and_show",
     "default_folder",
     "finish",
+    "progress_for",
     "prove_and_write",
     "read_against",
     "read_and_score",
+    "read_like_inputs",
     "read_target",
     "request_of",
     "select_rows",
+    "share_in",
 ]
 
 
@@ -50,11 +56,15 @@ def read_and_score(
     output: OutputOptions,
     out: Path | None,
     selecting: SelectingOptions | None = None,
+    *,
+    prepare: "Callable[[Pool, Ledger], Pool] | None" = None,
+    beside: str | None = None,
 ) -> "tuple[Ledger, RunFolder, Pool, ScoreTable]":
     """Read and score the input, and save both in the run folder.
 
     What will be selected by is checked as soon as the input is read, and what its rule works on is
-    scored too where no default would.
+    scored too where no default would. ``prepare`` returns the rows of the input that are scored.
+    ``beside`` is a file that is read as well and must not be written over.
     """
     from dataclasses import asdict
 
@@ -68,9 +78,11 @@ def read_and_score(
         pool = read(*inputs, **asdict(reading))
     if selecting is not None:
         _check_columns(pool, selecting)
-    folder = RunFolder.create(out or default_folder(inputs), inputs=inputs)
+    folder = RunFolder.create(out or default_folder(inputs), inputs=inputs, test=beside)
     progress = progress_for(quiet=output.quiet)
     progress.note(f"{len(pool):,} rows read, {pool.rejected.height:,} rejected")
+    if prepare is not None:
+        pool = prepare(pool, ledger)
     scores = split_names(scoring.scores) or _default_scores(scoring.task, progress)
     scores = (*scores, *_extra_scores(None if selecting is None else selecting.rule))
     settings = _scoring_settings(scoring, output.seed)
@@ -237,7 +249,7 @@ def prove_and_write(
     ledger = Ledger()
     with ledger.stage("reading"):
         pool = read(*inputs, **asdict(reading))
-        share = _share(test)
+        share = share_in(test, option="--test")
         asked = share if share is not None else _read_other("--test", test, asdict(reading))
         target = read_target(proving.target, pool)
     folder = RunFolder.create(
@@ -296,6 +308,65 @@ def prove_and_write(
         show_proof(results, folder.path, stdout_console())
 
 
+def ablate_and_show(
+    inputs: list[str],
+    test: str,
+    keep: str,
+    proving: ProvingOptions,
+    reading: ReadingOptions,
+    scoring: ScoringOptions,
+    output: OutputOptions,
+) -> None:
+    """Train rules, rows as long as theirs and random rows, and show what length alone gives."""
+    from dataclasses import asdict
+
+    from euds.ledger import Ledger
+    from euds.proof.ablation import ablate
+    from euds.proof.pipeline import check_rules
+    from euds.proof.prove import make_proof_settings
+    from euds.reading import read
+    from euds.scoring import SCORERS
+
+    rules = split_names(proving.rules)
+    settings = _proof_settings(proving, scoring, output.seed)
+    make_proof_settings(**settings)  # a mistake should not cost the time of reading
+    check_rules(rules, (keep,))
+    ledger = Ledger()
+    with ledger.stage("reading"):
+        pool = read(*inputs, **asdict(reading))
+        share = share_in(test, option="--test")
+        asked = share if share is not None else _read_other("--test", test, asdict(reading))
+    progress = progress_for(quiet=output.quiet)
+    try:
+        found = ablate(
+            pool,
+            asked,
+            rules=rules,
+            keep=keep,
+            entropies=split_names(scoring.scores) or SCORERS,
+            scoring=_scoring_settings(scoring, output.seed),
+            proving=settings,
+            remove_near_duplicates=not proving.keep_near_duplicates,
+            progress=progress,
+            ledger=ledger,
+        )
+    finally:
+        progress.close()
+    if output.as_json:
+        print_line(json.dumps(found, ensure_ascii=False))
+        return
+    warnings = [f"warning: {one}" for one in found["warnings"]]
+    for line in (*found["sentences"], *warnings, found["scope"]):
+        print_line(line)
+
+
+def read_like_inputs(path: str, reading: ReadingOptions, *, option: str) -> "Pool":
+    """Read rows beside the pool as the pool is read; an error says which of the two it is about."""
+    from dataclasses import asdict
+
+    return _read_other(option, path, asdict(reading))
+
+
 def _read_other(option: str, path: str, wishes: Mapping[str, Any]) -> "Pool":
     """Read what is not the pool; an error says which option it is about."""
     from euds.errors import InputError
@@ -314,17 +385,17 @@ def _first(pool: "Pool") -> str:
     return f"{row['file']}:{row['line']} {row['reason']}"
 
 
-def _share(test: str) -> float | None:
-    """Return the share that a test set is given as, None where it is a file."""
+def share_in(text: str, *, option: str) -> float | None:
+    """Return the share that rows to hold out are given as, None where it is a file."""
     try:
-        share = float(test.rstrip("%")) / (100 if test.endswith("%") else 1)
+        share = float(text.rstrip("%")) / (100 if text.endswith("%") else 1)
     except ValueError:
         return None
     if not 0 < share < 1:
         raise OptionError(
-            "a test set cannot be that share of the rows",
-            where="--test",
-            got=test,
+            "that share of the rows cannot be held out",
+            where=option,
+            got=text,
             expected="a share between 0 and 1 such as 0.2, or a file",
         )
     return share
@@ -379,12 +450,19 @@ def finish(
     proof: "Proof | None" = None,
     left_out: "pl.DataFrame | None" = None,
     no_subset: bool = False,
+    findings: "Mapping[str, Any] | None" = None,
 ) -> None:
-    """Write what is left to write, the manifest last, and show the summary."""
+    """Write what is left to write, the manifest last, and show the summary.
+
+    ``findings`` are what labels were asked, by name: they go into the summary.
+    """
     from euds.summary import summarise
     from euds.terminal import show_summary
 
-    summary = summarise(pool, table, selection)
+    summary = {**summarise(pool, table, selection), **(findings or {})}
+    certificate = summary.get("certificate")
+    summary["warnings"] += summary.pop("notes", [])
+    summary["warnings"] += certificate["warnings"] if certificate is not None else []
     files = {"folder": str(folder.path)}
     with ledger.stage("writing"):
         if selection is not None:
@@ -394,6 +472,8 @@ def finish(
             summary["settings"] = {**selection.settings, "weights": weights}
         if proof is not None and left_out is not None:
             files["results"] = str(folder.save_results(proof.results, left_out))
+        if certificate is not None and left_out is not None:
+            files["certificate"] = str(folder.save_certificate(certificate, left_out))
     if report is not None and selection is not None and not report.no_report:
         with ledger.stage("report"):
             page = _write_report(folder, pool, table, selection, summary, report, proof)
@@ -455,6 +535,7 @@ def _write_report(
 
 
 def progress_for(*, quiet: bool) -> "Progress":
+    """Return what a command tells its progress to."""
     from euds.progress import SilentProgress
     from euds.progress_bars import TerminalProgress
 

@@ -14,6 +14,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 __all__ = [
+    "LabelOptions",
     "OutputOptions",
     "ProvingOptions",
     "ReadingOptions",
@@ -38,6 +39,7 @@ _read = functools.partial(_option, "Reading")
 _score = functools.partial(_option, "Scoring")
 _select = functools.partial(_option, "Selecting")
 _prove = functools.partial(_option, "Proving")
+_label = functools.partial(_option, "With labels")
 _output = functools.partial(_option, "Output")
 
 
@@ -136,7 +138,8 @@ class SelectingOptions:
     keep: Annotated[
         str | None,
         _select(
-            "A share (0.16, 16%) or a number of rows (500). | 0.16, or all inside the interval"
+            "A share (0.16, 16%) or a number of rows (500); 'euds run' also takes auto: the "
+            "smallest share that suffices by the labels. | 0.16, or all inside the interval"
         ),
     ] = None
     keep_tokens: Annotated[
@@ -258,6 +261,37 @@ class ProvingOptions:
             "--keep-near-duplicates",
         ),
     ] = False
+
+
+@dataclass(frozen=True)
+class LabelOptions:
+    """What a run may ask the labels; without these options it looks at none."""
+
+    certify: Annotated[
+        bool,
+        _label(
+            "Write the subset only if a test on rows set aside shows that it is not worse than "
+            "random rows by the margin; else write random rows, in the pool's shares of labels.",
+            "--certify",
+        ),
+    ] = False
+    alpha: Annotated[
+        float, _label("Chance, at most, that --certify lets a subset pass that is worse.")
+    ] = 0.05
+    validation: Annotated[
+        str,
+        _label("What --certify tests on: a share of INPUT to set aside, or a file like INPUT."),
+    ] = "0.2"
+    margin: Annotated[
+        float, _label("Loss in points from which on it counts, for --certify and --keep auto.")
+    ] = 1.0
+    trainer: Annotated[
+        str, _label("probe (a logistic head on the frozen encoder) or fine-tune (all of it).")
+    ] = "probe"
+    train_encoder: Annotated[
+        str, _label("Encoder to train: an alias, a folder or a hub name (bert-base-uncased).")
+    ] = "minilm-l6"
+    seeds: Annotated[int, _label("Trainings; random rows are drawn anew for each.", min=1)] = 5
 
 
 @dataclass(frozen=True)

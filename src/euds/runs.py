@@ -10,7 +10,8 @@
         rejected.jsonl       rows that could not be used: file, line, reason, raw
         report.html          the page for people; with a proof also table.md and figures/
         results.json         what a proof found
-        held_out.parquet     rows that a proof did not select from: id, reason
+        certificate.json     what --certify found
+        held_out.parquet     rows that were not selected from, in a proof or to certify: id, reason
         manifest.json        inputs, settings, versions, seconds, checksums; written last
 """
 
@@ -47,8 +48,9 @@ Loaded = TypeVar("Loaded")
 _PACKAGES = ("euds", "numpy", "polars", "scipy", "scikit-learn", "torch", "transformers")
 _POOL, _SCORES, _SELECTION = "pool.parquet", "scores.parquet", "selection.parquet"
 _REJECTED, _MANIFEST = "rejected.jsonl", "manifest.json"
-_RESULTS, _HELD_OUT = "results.json", "held_out.parquet"
+_RESULTS, _HELD_OUT, _CERTIFICATE = "results.json", "held_out.parquet", "certificate.json"
 _REPORT = ("report.html", "table.md", "figures")
+_FOUND = (_RESULTS, _CERTIFICATE, _HELD_OUT, *_REPORT)
 _SUBSET = re.compile(r"subset(\.(jsonl|ndjson|csv|tsv|tab|parquet)(\.(gz|zst))?)?")
 
 
@@ -158,7 +160,7 @@ class RunFolder:
 
     @staticmethod
     def _is_ours(name: str) -> bool:
-        known = {_POOL, _SCORES, _SELECTION, _REJECTED, _MANIFEST, _RESULTS, _HELD_OUT, *_REPORT}
+        known = {_POOL, _SCORES, _SELECTION, _REJECTED, _MANIFEST, *_FOUND}
         return name in known or bool(_SUBSET.fullmatch(name)) or name.endswith(".partial")
 
     @property
@@ -219,15 +221,22 @@ class RunFolder:
 
     def save_results(self, results: dict[str, Any], left_out: pl.DataFrame) -> Path:
         """Write what a proof found, and which rows the pool was without; return the former."""
+        return self._save_found(_RESULTS, results, left_out)
+
+    def save_certificate(self, results: dict[str, Any], left_out: pl.DataFrame) -> Path:
+        """Write a certificate, and which rows the pool was without; return the former."""
+        return self._save_found(_CERTIFICATE, results, left_out)
+
+    def _save_found(self, name: str, found: dict[str, Any], left_out: pl.DataFrame) -> Path:
         with atomic_write(self.path / _HELD_OUT) as aside:
             left_out.write_parquet(aside)
-        path = self.path / _RESULTS
-        text = json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        path = self.path / name
+        text = json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
         write_bytes_atomically(path, text.encode())
         return path
 
     def _remove_proof(self) -> None:
-        for name in (_RESULTS, _HELD_OUT, *_REPORT):
+        for name in _FOUND:
             self._remove(self.path / name)
 
     def _remove_subset(self) -> None:

@@ -17,6 +17,12 @@ __all__ = ["show_proof", "show_summary"]
 
 def show_summary(summary: dict[str, Any], console: Console) -> None:
     """Print a run's summary for a newcomer."""
+    if certificate := summary.get("certificate"):
+        colour = "green" if certificate["certified"] else "yellow"
+        console.print(f"[bold {colour}]{escape(certificate['sentence'])}[/]", highlight=False)
+        console.print(escape(certificate["scope"]), highlight=False)
+    if smallest := summary.get("smallest_keep"):
+        console.print(escape(smallest["sentence"]), highlight=False)
     _show_rows(summary, console)
     if summary.get("scores"):
         _show_scores(summary, console)

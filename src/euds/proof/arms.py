@@ -14,7 +14,18 @@ from euds.selection.select import select
 from euds.selection.selection import Selection
 from euds.vectors import Vectors
 
-__all__ = ["FEWEST_ROWS", "FULL", "RANDOM", "Arm", "Basis", "make_arms", "share_of"]
+__all__ = [
+    "FEWEST_ROWS",
+    "FULL",
+    "RANDOM",
+    "Arm",
+    "Basis",
+    "check_trainable",
+    "drawn_arm",
+    "make_arms",
+    "same_rows_arm",
+    "share_of",
+]
 
 FULL, RANDOM = "full", "random"
 FEWEST_ROWS = 8
@@ -122,26 +133,10 @@ def make_arms(
         If a selection is of another pool, too small to train on, or cannot be drawn again.
     """
     for selection in chosen:
-        if selection.pool is not pool and selection.pool.fingerprint != pool.fingerprint:
-            raise OptionError(
-                "a selection is of another pool than the one given",
-                got=f"rule {selection.settings['rule']!r} on {len(selection.pool):,} rows",
-                expected=f"a selection from the pool of {len(pool):,} rows",
-            )
-        if len(selection) < FEWEST_ROWS:
-            raise OptionError(
-                "an arm is too small to train on",
-                where=f"rule {selection.settings['rule']}",
-                got=f"{len(selection)} rows",
-                expected=f"at least {FEWEST_ROWS}",
-                next_step="raise --keep",
-            )
+        check_trainable(pool, selection)
     # By the number of rows the share that was asked for: 83 of 1,669 rows are the 5 % asked for.
     shares = {len(one): share_of(one) for one in chosen if one.settings["rule"] != FULL}
-    baselines = [
-        _drawn(pool, RANDOM, rows, seeds, keep=shares[rows], basis=Basis())
-        for rows in sorted(shares)
-    ]
+    baselines = [drawn_arm(pool, RANDOM, rows, seeds, keep=shares[rows]) for rows in sorted(shares)]
     _check_sizes(chosen, shares)
     others = [
         _arm_of(pool, selection, seeds, taken, basis or Basis())
@@ -150,6 +145,30 @@ def make_arms(
     ]
     full = _arm_of(pool, select(pool, rule=FULL, guards=False), seeds, 0.0, Basis())
     return _named_apart([full, *baselines, *others], several_sizes=len(shares) > 1)
+
+
+def check_trainable(pool: Pool, selection: Selection) -> None:
+    """Refuse a selection that is of another pool, or too small to train on.
+
+    Raises
+    ------
+    OptionError
+        If it is.
+    """
+    if selection.pool is not pool and selection.pool.fingerprint != pool.fingerprint:
+        raise OptionError(
+            "a selection is of another pool than the one given",
+            got=f"rule {selection.settings['rule']!r} on {len(selection.pool):,} rows",
+            expected=f"a selection from the pool of {len(pool):,} rows",
+        )
+    if len(selection) < FEWEST_ROWS:
+        raise OptionError(
+            "an arm is too small to train on",
+            where=f"rule {selection.settings['rule']}",
+            got=f"{len(selection)} rows",
+            expected=f"at least {FEWEST_ROWS}",
+            next_step="raise --keep",
+        )
 
 
 def _check_sizes(chosen: Sequence[Selection], shares: Mapping[int, float]) -> None:
@@ -172,17 +191,18 @@ def share_of(selection: Selection) -> float:
     return len(selection) / len(selection.pool)
 
 
-def _drawn(
+def drawn_arm(
     pool: Pool,
     rule: str,
     rows: int,
     seeds: Sequence[int],
     *,
     keep: float,
-    basis: Basis,
+    basis: Basis | None = None,
     always_keep: Sequence[str] = (),
 ) -> Arm:
     """Return an arm that has a draw of its own for each seed."""
+    basis = basis or Basis()
     basis.check(rule_named(rule))
     started = time.perf_counter()
     selections = tuple(
@@ -211,11 +231,11 @@ def _drawn(
 def _arm_of(
     pool: Pool, selection: Selection, seeds: Sequence[int], seconds: float, basis: Basis
 ) -> Arm:
-    """Return an arm that trains on the same rows with each seed, unless its rule draws them."""
+    """Return the arm of a selection; a rule that draws has a draw of its own for each seed."""
     settings = selection.settings
     rule = rule_named(settings["rule"], tuple(settings["scores"]))
     if rule.is_draw and settings["interval"] == ["middle"]:
-        return _drawn(
+        return drawn_arm(
             pool,
             rule.name,
             len(selection),
@@ -224,12 +244,17 @@ def _arm_of(
             basis=basis,
             always_keep=settings["always_keep"],
         )
+    return same_rows_arm(selection, seeds, seconds)
+
+
+def same_rows_arm(selection: Selection, seeds: Sequence[int], seconds: float = 0.0) -> Arm:
+    """Return an arm that trains on this very selection with each seed, whatever its rule."""
     return Arm(
         name=_spoken(selection),
-        rule=rule.name,
+        rule=selection.settings["rule"],
         keep=share_of(selection),
         selections=(selection,) * len(seeds),
-        uses_labels=rule.uses_labels,
+        uses_labels=selection.settings["uses_labels"],
         selecting_seconds=seconds,
     )
 

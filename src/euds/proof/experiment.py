@@ -144,17 +144,18 @@ class Experiment:
         """Whether every arm takes as many steps as training on everything does."""
         return self.regime == "steps" and self.trainer.is_seeded
 
-    def announce(self, arms: Sequence[Arm]) -> None:
+    def announce(self, arms: Sequence[Arm], *, tuned_on: str = RANDOM) -> None:
         """Say how many trainings there will be, and about how long they will take.
 
         A trainer with steps makes a short training to tell that from. What is found made already
-        when it comes to it will not take that long.
+        when it comes to it will not take that long. The arms of the rule ``tuned_on`` are those
+        that the settings are tuned on.
         """
         grid = self.trainer.grid
         tuning = [
             self._validation(fit, ask, grid[0])
             for arm in arms
-            if arm.rule == RANDOM and len(grid) > 1
+            if arm.rule == tuned_on and len(grid) > 1
             for fit, ask in self._folds(self.rows_of(arm.selections[0].ids))
         ] * len(grid)
         planned = [

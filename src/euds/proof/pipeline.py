@@ -30,7 +30,7 @@ from euds.selection.selection import Selection
 from euds.store import Store
 from euds.vectors import Vectors, vectors_of
 
-__all__ = ["ProvenRules", "check_rules", "prove_rules"]
+__all__ = ["ChosenRows", "ProvenRules", "check_rules", "choose", "prove_rules"]
 
 
 @dataclass(frozen=True)
@@ -140,12 +140,83 @@ def prove_rules(
     OptionError, InputError, ModelNotFoundError
         If something asked for makes no sense; found out before anything is scored.
     """
+    spent = ledger if ledger is not None else Ledger()
+    chosen = choose(
+        pool,
+        test,
+        rules=rules,
+        keeps=keeps,
+        entropies=entropies,
+        scoring=scoring,
+        proving=proving,
+        remove_near_duplicates=remove_near_duplicates,
+        target=target,
+        progress=progress,
+        ledger=spent,
+        store=store,
+    )
+    proof = prove(
+        chosen.held.pool,
+        chosen.selections,
+        test=chosen.held,
+        scores=chosen.table,
+        vectors=chosen.vectors,
+        target=target,
+        selecting_seconds=chosen.seconds,
+        ledger=spent,
+        store=trainings,
+        progress=progress,
+        **proving,
+    )
+    return ProvenRules(chosen.held, chosen.table, chosen.selections, proof)
+
+
+@dataclass(frozen=True)
+class ChosenRows:
+    """What each rule chose at each budget, before anything is trained.
+
+    Parameters
+    ----------
+    held : HoldOut
+        Pool and test set, held apart.
+    table : ScoreTable
+        The scores of the pool.
+    vectors : Vectors or None
+        The sentence vectors, if a rule needs them.
+    selections : tuple of Selection
+        One a budget and rule.
+    seconds : tuple of float
+        What each selecting took.
+    """
+
+    held: HoldOut
+    table: ScoreTable
+    vectors: Vectors | None
+    selections: tuple[Selection, ...]
+    seconds: tuple[float, ...]
+
+
+def choose(
+    pool: Pool,
+    test: Pool | float,
+    *,
+    rules: Sequence[str],
+    keeps: Sequence[float | str],
+    entropies: Sequence[str],
+    scoring: Mapping[str, Any] | None,
+    proving: Mapping[str, Any],
+    remove_near_duplicates: bool,
+    target: Texts | None = None,
+    progress: Progress,
+    ledger: Ledger,
+    store: Store | None,
+) -> ChosenRows:
+    """Hold out the test set, score the pool, and select by each rule; see `prove_rules`."""
     settings = make_proof_settings(**proving)
     trainer_named(settings.trainer, settings.trainer_options)
-    chosen = check_rules(rules, keeps)
-    check_target(chosen, is_given=target is not None)
-    spent = ledger if ledger is not None else Ledger()
-    with spent.stage("near-duplicates"):
+    to_choose = check_rules(rules, keeps)
+    check_target(to_choose, is_given=target is not None)
+    with ledger.stage("near-duplicates"):
         held = hold_out(
             pool,
             test,
@@ -153,22 +224,22 @@ def prove_rules(
             remove_near_duplicates=remove_near_duplicates,
             seed=settings.seed,
         )
-    held = replace(held, warnings=(*held.warnings, *_target_warnings(target, held, chosen)))
+    held = replace(held, warnings=(*held.warnings, *_target_warnings(target, held, to_choose)))
     _tell(held, progress)
     budgets = _trainable(keeps, len(held.pool), progress)
-    with spent.stage("scoring"):
+    with ledger.stage("scoring"):
         table = _scored(
             held.pool,
-            chosen,
+            to_choose,
             entropies,
             {"task": settings.task, **(scoring or {})},
             progress,
             store,
         )
-    with spent.stage("vectors"):
-        vectors = _vectors(held.pool, chosen, settings.encoder, progress, store)
+    with ledger.stage("vectors"):
+        vectors = _vectors(held.pool, to_choose, settings.encoder, progress, store)
     selections, seconds = [], []
-    for keep, rule in itertools.product(budgets, chosen):
+    for keep, rule in itertools.product(budgets, to_choose):
         started = time.perf_counter()
         selections.append(
             select(
@@ -186,21 +257,8 @@ def prove_rules(
             )
         )
         seconds.append(time.perf_counter() - started)
-    spent.add("selecting", sum(seconds))
-    proof = prove(
-        held.pool,
-        selections,
-        test=held,
-        scores=table,
-        vectors=vectors,
-        target=target,
-        selecting_seconds=seconds,
-        ledger=spent,
-        store=trainings,
-        progress=progress,
-        **proving,
-    )
-    return ProvenRules(held, table, tuple(selections), proof)
+    ledger.add("selecting", sum(seconds))
+    return ChosenRows(held, table, vectors, tuple(selections), tuple(seconds))
 
 
 def _target_warnings(target: Texts | None, held: HoldOut, rules: Sequence[Rule]) -> list[str]:

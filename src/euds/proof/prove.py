@@ -17,20 +17,30 @@ from euds.pool import Pool, Texts
 from euds.progress import Progress
 from euds.progress_bars import default_progress
 from euds.proof import results as found
-from euds.proof.arms import FULL, RANDOM, Basis, make_arms
+from euds.proof.arms import FULL, RANDOM, Arm, Basis, make_arms
 from euds.proof.charging import arm_costs, target_ledger
 from euds.proof.costs import ledger_rows, parse_train_cost, peak_memory_mib
-from euds.proof.experiment import Experiment, settings_of
+from euds.proof.experiment import Experiment, Run, settings_of
 from euds.proof.holdout import HoldOut, hold_out
 from euds.proof.tasks import proof_task_named
 from euds.proof.trained import TrainingStore
 from euds.proof.trainers import TrainerOptions, trainer_named
+from euds.proof.training import Settings
 from euds.runs import package_versions
 from euds.scores import ScoreTable
 from euds.selection.selection import Selection
 from euds.vectors import Vectors
 
-__all__ = ["Proof", "ProofSettings", "prove"]
+__all__ = [
+    "Proof",
+    "ProofSettings",
+    "TrainedArms",
+    "held_apart",
+    "make_proof_settings",
+    "prove",
+    "scope_of",
+    "train_arms",
+]
 
 CONFIDENCE = 0.95
 _REGIMES = ("epochs", "steps")
@@ -188,32 +198,15 @@ def prove(
     """
     chosen = make_proof_settings(**settings)
     task = proof_task_named(chosen.task)
-    held = _held_apart(pool, test, chosen)
+    held = held_apart(pool, test, chosen)
     seeds = range(chosen.seed, chosen.seed + chosen.seeds)
     spent = ledger if ledger is not None else Ledger()
-    shown = progress or default_progress()
     basis = Basis(scores, vectors, target)
     arms = make_arms(pool, selections, seeds=seeds, seconds=selecting_seconds, basis=basis)
-    try:
-        with spent.stage("preparing"):
-            experiment = Experiment(
-                task,
-                trainer_named(chosen.trainer, chosen.trainer_options),
-                pool,
-                held.test,
-                seeds,
-                chosen.regime,
-                store or TrainingStore.default(),
-                shown,
-            )
-            experiment.announce(arms)
-        with spent.stage("tuning"):
-            tuned = {arm.rows: experiment.tune(arm) for arm in arms if arm.rule == RANDOM}
-        runs = experiment.run(arms, {rows: settings for rows, (settings, _) in tuned.items()})
-    finally:
-        shown.close()
-    for stage, seconds in experiment.seconds.items():
-        spent.add(stage, seconds)
+    trained = train_arms(
+        pool, held.test, arms, chosen, ledger=spent, store=store, progress=progress
+    )
+    experiment, tuned, runs = trained.experiment, trained.tuned, trained.runs
     with spent.stage("comparing"):
         matrices = experiment.scores(runs)
         findings = found.find(arms, matrices, task, held.test, margin_points=chosen.margin_points)
@@ -246,7 +239,7 @@ def prove(
             "uses_labels": [arm.name for arm in arms if arm.uses_labels],
             "command": None,
             "task": {"name": task.name, "metric": task.metric, "metrics": list(task.metrics)},
-            "scope": _scope(chosen, pool, held.test),
+            "scope": scope_of(chosen, pool, held.test),
             "settings": {
                 "keep": sorted({arm.keep for arm in arms if arm.rule == RANDOM}),
                 "seeds": list(seeds),
@@ -288,6 +281,76 @@ def prove(
     )
 
 
+@dataclass(frozen=True)
+class TrainedArms:
+    """Arms, trained with every seed.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        What trained them; it holds their answers against the labels.
+    tuned : dict
+        By the number of rows the settings chosen, and what was tried.
+    runs : list of Run
+        One an arm and seed.
+    """
+
+    experiment: Experiment
+    tuned: dict[int, tuple[Settings, list[dict[str, Any]]]]
+    runs: list[Run]
+
+
+def train_arms(
+    pool: Pool,
+    test: Pool,
+    arms: Sequence[Arm],
+    settings: ProofSettings,
+    *,
+    tuned_on: str = RANDOM,
+    ledger: Ledger,
+    store: TrainingStore | None,
+    progress: Progress | None,
+) -> TrainedArms:
+    """Tune the settings on the arms of one rule, then train every arm with every seed.
+
+    Parameters
+    ----------
+    pool, test : Pool
+        What is trained on and what is asked; they are held apart.
+    arms : sequence of Arm
+        The arms.
+    settings : ProofSettings
+        How they are trained.
+    tuned_on : str
+        The rule whose arms the settings are chosen on, one a size.
+    ledger, store, progress
+        As in `prove`; the progress is closed at the end.
+    """
+    seeds = range(settings.seed, settings.seed + settings.seeds)
+    shown = progress or default_progress()
+    try:
+        with ledger.stage("preparing"):
+            experiment = Experiment(
+                proof_task_named(settings.task),
+                trainer_named(settings.trainer, settings.trainer_options),
+                pool,
+                test,
+                seeds,
+                settings.regime,
+                store or TrainingStore.default(),
+                shown,
+            )
+            experiment.announce(arms, tuned_on=tuned_on)
+        with ledger.stage("tuning"):
+            tuned = {arm.rows: experiment.tune(arm) for arm in arms if arm.rule == tuned_on}
+        runs = experiment.run(arms, {rows: chosen for rows, (chosen, _) in tuned.items()})
+    finally:
+        shown.close()
+    for stage, seconds in experiment.seconds.items():
+        ledger.add(stage, seconds)
+    return TrainedArms(experiment, tuned, runs)
+
+
 def make_proof_settings(**settings: Any) -> ProofSettings:
     """Return the settings; an unknown or missing name is the caller's mistake and says so."""
     check_settings(settings, ProofSettings.__dataclass_fields__)
@@ -300,7 +363,7 @@ def make_proof_settings(**settings: Any) -> ProofSettings:
     return ProofSettings(**settings)
 
 
-def _held_apart(pool: Pool, test: HoldOut | Pool | str | Path, settings: ProofSettings) -> HoldOut:
+def held_apart(pool: Pool, test: HoldOut | Pool | str | Path, settings: ProofSettings) -> HoldOut:
     """Return pool and test set held apart, or refuse: the selections are made already."""
     if isinstance(test, HoldOut):
         held, whole = test, test.pool
@@ -318,7 +381,7 @@ def _held_apart(pool: Pool, test: HoldOut | Pool | str | Path, settings: ProofSe
             got=f"{len(pool):,} rows, where {len(whole):,} are held apart from the test set"
             + (f" ({counts} left)" if counts else ""),
             next_step="held = euds.hold_out(pool, test); select from held.pool; "
-            "prove(held.pool, ..., test=held)",
+            "prove(held.pool, ..., test=held), or certify(held.pool, ..., validation=held)",
         )
     return held
 
@@ -340,7 +403,10 @@ def _groups(groups: Groups) -> dict[str, int]:
     }
 
 
-def _scope(settings: ProofSettings, pool: Pool, test: Pool) -> str:
+def scope_of(
+    settings: ProofSettings, pool: Pool, test: Pool, *, tested_on: str = "test set"
+) -> str:
+    """Return what a result speaks of, and what it does not, in words."""
     how = {
         "probe": f"a logistic head on the frozen encoder {settings.encoder}",
         "fine-tune": f"{settings.encoder}, fine-tuned",
@@ -353,6 +419,6 @@ def _scope(settings: ProofSettings, pool: Pool, test: Pool) -> str:
             else f" for as many steps as {settings.epochs} epochs on everything take"
         )
     return (
-        f"For {how}{regime}, on this pool of {len(pool):,} rows and this test set of "
-        f"{len(test):,}; not shown for other or larger models, or for other data."
+        f"For {how}{regime}, on this pool of {len(pool):,} rows and this {tested_on} "
+        f"of {len(test):,}; not shown for other or larger models, or for other data."
     )

@@ -27,6 +27,7 @@ __all__ = [
     "Findings",
     "arm_rows",
     "curve_rows",
+    "dependence_warnings",
     "described",
     "find",
     "is_entropy",
@@ -102,7 +103,7 @@ def find(
         *_learning_warnings(scores, full, task, test),
         *_failed_seeds(scores, task, test),
         *_power_warnings(comparisons),
-        *_dependence_warnings(test),
+        *dependence_warnings(test),
     ]
     return Findings(comparisons, verdicts, _headline(arms, verdicts), warnings)
 
@@ -217,7 +218,8 @@ def _failed_seeds(scores: Scores, task: ProofTask, test: Pool) -> list[str]:
     return warnings
 
 
-def _dependence_warnings(test: Pool) -> list[str]:
+def dependence_warnings(test: Pool) -> list[str]:
+    """Return a warning where few contexts make the test rows depend on each other."""
     contexts = test.frame["context"].drop_nulls()
     if not len(contexts) or contexts.n_unique() > _DISTINCT_SHARE * len(contexts):
         return []

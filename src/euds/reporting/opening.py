@@ -49,11 +49,16 @@ def open_report(
     warnings = list(summary.get("warnings", []))
     if results is None:
         headline, others = _of_run(pool, selection)
+        certificate = summary.get("certificate")
+        if "smallest_keep" in summary:
+            others = (one_line(summary["smallest_keep"]["sentence"]), *others)
+        if certificate is not None:
+            headline, others = one_line(certificate["sentence"]), (headline, *others[:-1])
         return Opening(
             headline=headline,
             others=others,
-            labels=_labels_of_run(selection),
-            scope="",
+            labels=_labels_of_run(selection, summary),
+            scope=one_line(certificate["scope"]) if certificate is not None else "",
             warnings=tuple(dict.fromkeys(map(one_line, warnings))),
         )
     headline, *rest = results["headline"] or ["The proof came to no verdict."]
@@ -82,11 +87,19 @@ def _of_run(pool: Pool, selection: Selection | None) -> tuple[str, tuple[str, ..
     )
 
 
-def _labels_of_run(selection: Selection | None) -> str:
+def _labels_of_run(selection: Selection | None, summary: Mapping[str, Any]) -> str:
     if selection is None:
         return ""
+    if "certificate" in summary:
+        tested = one_line(summary["certificate"]["tested"]["rule"])
+        return (
+            f"Labels were used to test what the rule {tested} chose, and decided whether it or "
+            f"random rows were written."
+        )
     if selection.settings.get("uses_labels"):
         return f"The rule {one_line(selection.settings['rule'])} looked at labels of the pool."
+    if "smallest_keep" in summary:
+        return "Labels decided how many rows are kept; which ones, the rule chose without them."
     return "Selecting looked at no label."
 
 

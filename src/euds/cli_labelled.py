@@ -1,0 +1,186 @@
+"""What `euds run` does with labels, if it is asked to."""
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from euds.cli_jobs import progress_for, read_like_inputs, request_of, share_in
+from euds.cli_options import (
+    LabelOptions,
+    OutputOptions,
+    ReadingOptions,
+    ScoringOptions,
+    SelectingOptions,
+)
+from euds.errors import OptionError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from euds.ledger import Ledger
+    from euds.pool import Pool
+    from euds.proof.holdout import HoldOut
+    from euds.selection.selection import Selection
+
+__all__ = ["AUTO", "Labelled"]
+
+AUTO = "auto"
+
+
+@dataclass
+class Labelled:
+    """The answers of one run that need labels; does nothing that was not asked for.
+
+    Parameters
+    ----------
+    options : LabelOptions
+        What is asked for.
+    reading, scoring, selecting, output
+        The other options of the run.
+    """
+
+    options: LabelOptions
+    reading: ReadingOptions
+    scoring: ScoringOptions
+    selecting: SelectingOptions
+    output: OutputOptions
+    findings: dict[str, Any] = field(default_factory=dict)
+    _held: "HoldOut | None" = None
+    _left_out: "pl.DataFrame | None" = None
+
+    def request(self) -> dict[str, Any]:
+        """Return what `select` is asked for; refuse what makes no sense, before anything is read.
+
+        An automatic budget stands there as a share that will do for now.
+        """
+        self._check()
+        is_auto = self.selecting.keep == AUTO
+        return request_of(replace(self.selecting, keep="0.5") if is_auto else self.selecting)
+
+    def _check(self) -> None:
+        if not self.options.certify:
+            return
+        from euds.proof.certify import check_alpha
+        from euds.proof.prove import make_proof_settings
+        from euds.proof.trainers import trainer_named
+
+        check_alpha(self.options.alpha)
+        share_in(self.options.validation, option="--validation")
+        settings = make_proof_settings(**self._settings())
+        trainer_named(settings.trainer, settings.trainer_options)
+        if self.selecting.rule in ("random-stratified", "full"):
+            raise OptionError(
+                f"the rule {self.selecting.rule} needs no certificate",
+                where="--certify",
+                expected="a rule to compare with random-stratified",
+            )
+
+    def prepare(self, pool: "Pool", ledger: "Ledger") -> "Pool":
+        """Do what comes before scoring: set the validation part aside, find the budget.
+
+        Returns
+        -------
+        Pool
+            The rows that are scored and selected from.
+        """
+        if self.options.certify:
+            pool = self._set_aside(pool, ledger)
+        if self.selecting.keep == AUTO:
+            self._find_budget(pool, ledger)
+        return pool
+
+    def _set_aside(self, pool: "Pool", ledger: "Ledger") -> "Pool":
+        import polars as pl
+
+        from euds.proof.holdout import hold_out
+        from euds.proof.tasks import proof_task_named
+
+        asked = self.options.validation
+        share = share_in(asked, option="--validation")
+        with ledger.stage("near-duplicates"):
+            self._held = hold_out(
+                pool,
+                share
+                if share is not None
+                else read_like_inputs(asked, self.reading, option="--validation"),
+                closed_labels=proof_task_named(str(self.scoring.task)).kind == "class",
+                seed=self.output.seed,
+            )
+        self._left_out = self._held.left_out(pool).with_columns(
+            pl.col("reason").replace({"test set": "validation part"})
+        )
+        progress = progress_for(quiet=self.output.quiet)
+        progress.note(
+            f"{len(self._held.test):,} rows set aside to validate on, {len(self._held.pool):,} to "
+            f"select from"
+        )
+        for reason, rows in self._held.taken_out.items():
+            progress.note(f"{rows:,} rows taken out of the pool: {reason}")
+        progress.close()
+        return self._held.pool
+
+    def _find_budget(self, pool: "Pool", ledger: "Ledger") -> None:
+        from euds.proof.smallest_keep import smallest_keep
+
+        found = smallest_keep(
+            pool,
+            margin_points=self.options.margin,
+            seed=self.output.seed,
+            encoder=self.options.train_encoder,
+            precision=self.scoring.precision,
+            ledger=ledger,
+            progress=progress_for(quiet=self.output.quiet),
+        )
+        self.findings["smallest_keep"] = found.results
+
+    def with_budget(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Return the request with the budget that was found, if one was asked for."""
+        found = self.findings.get("smallest_keep")
+        if found is None:
+            return request
+        if found["keep"] == 1:  # every row, which no other rule promises
+            return {**request, "rule": "full", "keep": None, "interval": "middle"}
+        return {**request, "keep": found["rows"]}
+
+    def deliver(self, pool: "Pool", selection: "Selection", ledger: "Ledger") -> "Selection":
+        """Return the selection, or what takes its place where it was to be certified and is not."""
+        if self._held is None:
+            return selection
+        if selection.settings["rule"] == "full":
+            self.findings["notes"] = ["everything is kept, so there is nothing to certify"]
+            return selection
+        from euds.proof.certify import certify
+
+        certificate = certify(
+            pool,
+            selection,
+            validation=self._held,
+            alpha=self.options.alpha,
+            ledger=ledger,
+            progress=progress_for(quiet=self.output.quiet),
+            **self._settings(),
+        )
+        self.findings["certificate"] = certificate.results
+        return certificate.delivered
+
+    @property
+    def validation_file(self) -> str | None:
+        """The file of the validation part, if it is one."""
+        asked = self.options.validation
+        is_file = self.options.certify and share_in(asked, option="--validation") is None
+        return asked if is_file else None
+
+    @property
+    def left_out(self) -> "pl.DataFrame | None":
+        """The rows that the pool is without: ``id``, ``reason``."""
+        return self._left_out
+
+    def _settings(self) -> dict[str, Any]:
+        return {
+            "task": self.scoring.task,
+            "trainer": self.options.trainer,
+            "encoder": self.options.train_encoder,
+            "seeds": self.options.seeds,
+            "seed": self.output.seed,
+            "margin_points": self.options.margin,
+            "precision": self.scoring.precision,
+        }
