@@ -17,6 +17,7 @@ from tests.selection.pools import shuffled, unit_vectors, vectors_for
 STEM = "the quick brown fox jumps over the lazy dog and runs far away from here"
 NEAR = [f"{STEM} today", f"{STEM} again", f"{STEM} now"]
 OTHERS = [f"another text number {row} about thing {row}" for row in range(17)]
+TARGET = Texts.of(["a fox and a dog", "another text"])
 BUDGETED = [name for name in RULES if name != "full"]
 
 
@@ -25,9 +26,16 @@ def pool_with_repeats(**details):
     texts = [*NEAR, *OTHERS]
     pool = make_pool(texts, labels=["a", "b"] * 10, **details)
     rng = np.random.default_rng(0)
-    scores = {name: rng.normal(size=20) for name in ("ie", "ge", "se", "ge_nll")}
+    scores = {name: rng.normal(size=20) for name in ("ie", "ge", "se", "ge_nll", "ge_hes")}
     table = ScoreTable(
-        pl.DataFrame({"id": pool.frame["id"], **scores, "words": rng.integers(5, 9, 20)})
+        pl.DataFrame(
+            {
+                "id": pool.frame["id"],
+                **scores,
+                "words": rng.integers(5, 9, 20),
+                "ge_ifd": rng.uniform(0.2, 0.9, 20),
+            }
+        )
     )
     return pool, table, vectors_for(pool, unit_vectors(20))
 
@@ -40,7 +48,7 @@ def standing(pool: Pool) -> str:
 @pytest.mark.parametrize("rule", BUDGETED)
 def test_the_lowest_key_stands_for_near_duplicates_whatever_the_rule(rule):
     pool, table, vectors = pool_with_repeats()
-    frame = select(pool, table, rule=rule, keep=18, vectors=vectors).frame
+    frame = select(pool, table, rule=rule, keep=18, vectors=vectors, target=TARGET).frame
     repeated = frame.filter(reason="near-duplicate")
     assert set(repeated["id"]) == {"00000", "00001", "00002"} - {standing(pool)}
     assert set(repeated["duplicate_of"]) == {standing(pool)}
@@ -52,7 +60,7 @@ def test_the_lowest_key_stands_for_near_duplicates_whatever_the_rule(rule):
 def test_near_duplicates_fill_up_last_and_the_summary_says_so(rule):
     pool, table, vectors = pool_with_repeats()
     for keep, warned in [(18, False), (19, True), (20, True)]:
-        selection = select(pool, table, rule=rule, keep=keep, vectors=vectors)
+        selection = select(pool, table, rule=rule, keep=keep, vectors=vectors, target=TARGET)
         assert len(selection) == keep
         assert any("nearly repeat" in one for one in selection.warnings) == warned
         assert selection.frame["inclusion"].sum() == pytest.approx(keep)
@@ -168,7 +176,9 @@ def test_rows_like_those_of_another_file_are_taken_out(rule):
     pool, table, vectors = pool_with_repeats()
     test = make_pool([f"{STEM} once more", OTHERS[5].upper(), "something new"])
     options = {} if rule == "full" else {"keep": 16}
-    selection = select(pool, table, rule=rule, vectors=vectors, against=test, **options)
+    selection = select(
+        pool, table, rule=rule, vectors=vectors, target=TARGET, against=test, **options
+    )
     out = ["00000", "00001", "00002", "00008"]
     frame = selection.frame.filter(reason="near-duplicate of pool.jsonl")
     assert frame["id"].to_list() == out
@@ -176,7 +186,7 @@ def test_rows_like_those_of_another_file_are_taken_out(rule):
     assert selection.settings["against"] == ["pool.jsonl"]
     if rule != "full":
         with pytest.raises(OptionError, match="4 near-duplicates of other texts"):
-            select(pool, table, rule=rule, vectors=vectors, against=test, keep=17)
+            select(pool, table, rule=rule, vectors=vectors, target=TARGET, against=test, keep=17)
 
 
 def test_what_is_taken_out_counts_in_no_rank():
