@@ -11,7 +11,7 @@ from scipy.special import ndtri
 from euds.selection.preference import Preference, Ranks
 from euds.selection.ranks import mid_ranks
 
-__all__ = ["igse_and", "igse_dist", "igse_sum", "middle_of"]
+__all__ = ["igse_and", "igse_dist", "igse_ranks", "igse_sum", "middle_of"]
 
 Floats = NDArray[np.float64]
 
@@ -26,13 +26,18 @@ def middle_of(name: str, ranks: Floats) -> Preference:
 
 
 def igse_sum(ranks: Ranks) -> Preference:
-    """Prefer the middle of the combined entropy: the re-ranked mean of normal scores of the ranks.
+    """Prefer the middle of the combined entropy; see `igse_ranks`."""
+    return middle_of("igse", igse_ranks(ranks))
+
+
+def igse_ranks(ranks: Ranks) -> Floats:
+    """Return the ranks of the combined entropy: the re-ranked mean of normal scores of the ranks.
 
     A rank u becomes its normal score, the inverse normal distribution function at u, so that each
     entropy weighs the same whatever its distribution; the mean of these is ranked again.
     """
     mean = np.asarray(np.mean([ndtri(one) for one in ranks.values()], axis=0))
-    return middle_of("igse", mid_ranks(np.round(mean, 12)))
+    return mid_ranks(np.round(mean, 12))
 
 
 def igse_and(ranks: Ranks) -> Preference:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +53,9 @@ class Candidates:
         Each text with its context after it; None for a rule that does not need them.
     target : tuple of str or None
         Texts like those that matter to the user; None for a rule that does not need them.
+    options : ndarray of int, shape (n,), or None
+        The answer that the language model itself finds likeliest for each row, as a number; None
+        where the pool was not scored that way. No label has a part in it.
     """
 
     open: Bools
@@ -65,6 +69,7 @@ class Candidates:
     values: Ranks = field(default_factory=dict)
     texts: tuple[str, ...] | None = None
     target: tuple[str, ...] | None = None
+    options: NDArray[np.int64] | None = None
 
     @property
     def rows(self) -> int:
@@ -93,12 +98,15 @@ class Preference:
     drawn_from : ndarray of int, shape (n,), or None
         The number of the group that each row is drawn from, where within a group every row is as
         good as another; None where rows are chosen, not drawn.
+    notes : mapping of str to plain values
+        What the rule found out on the way, for the diagnosis of the selection.
     """
 
     priority: Floats
     reason: NDArray[np.str_]
     judged: Ranks = field(default_factory=dict)
     drawn_from: NDArray[np.int64] | None = None
+    notes: Mapping[str, Any] = field(default_factory=dict)
 
 
 def no_preference(rows: int) -> Preference:

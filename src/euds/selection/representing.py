@@ -1,0 +1,90 @@
+"""Groups of like rows, and an order in which every group keeps its share.
+
+Rows drawn from each group in proportion to its size represent the pool better than as many rows
+drawn from all of it: what varies between groups is taken out of the draw's luck, and nothing is put
+in its place (stratified sampling; Cochran 1977, chapter 5). So it costs no assumption on which rows
+are worth more.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from euds.selection.coverage import clustered
+
+__all__ = ["MOST_STRATA", "interleaved", "strata_of"]
+
+MOST_STRATA = 50
+"""More strata than this leave a small budget less than a row for each."""
+
+_FITTED_ON = 20_000  # rows that the centres are found on; all others go to the nearest centre
+_BLOCK = 65_536
+
+Vectors = NDArray[np.float32]
+Lots = NDArray[np.uint64]
+Numbers = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+def strata_of(vectors: Vectors, keep: int, *, lots: Lots, seed: int) -> Numbers:
+    """Return the stratum of each row: its cluster among at most 50, never more than rows kept.
+
+    Parameters
+    ----------
+    vectors : ndarray of float32, shape (n, dimensions)
+        Sentence vectors.
+    keep : int
+        How many rows will be kept, at least 1.
+    lots : ndarray of uint64, shape (n,)
+        Where the clusters begin.
+    seed : int
+        Of the clustering.
+
+    Returns
+    -------
+    ndarray of int, shape (n,)
+    """
+    count = min(MOST_STRATA, keep, len(vectors))
+    if count < 2:
+        return np.zeros(len(vectors), dtype=np.int64)
+    fitted = np.sort(np.argsort(lots)[:_FITTED_ON])
+    labels, _ = clustered(vectors[fitted], count, lots=lots[fitted], seed=seed)
+    used = np.unique(labels)
+    centres = np.stack([vectors[fitted][labels == label].mean(axis=0) for label in used])
+    lengths = np.einsum("ij,ij->i", centres, centres)
+    parts = [
+        (lengths - 2 * (vectors[start : start + _BLOCK] @ centres.T)).argmin(axis=1)
+        for start in range(0, len(vectors), _BLOCK)
+    ]
+    return np.concatenate(parts).astype(np.int64)
+
+
+def interleaved(groups: Numbers, lots: Lots, *, seed: int) -> Floats:
+    """Return a place in (0, 1) for each row, so that any beginning holds the groups' shares.
+
+    The i-th of a group's n rows, by lot and from 0, has its place at ``(i + u) / n`` with one
+    uniform u a group: systematic sampling, in which every row of every group, however small, is
+    equally likely to be among the first.
+
+    Parameters
+    ----------
+    groups : ndarray of int, shape (n,)
+        The group of each row, from 0.
+    lots : ndarray of uint64, shape (n,)
+        The order inside a group.
+    seed : int
+        Of the uniforms.
+
+    Returns
+    -------
+    ndarray of float, shape (n,)
+    """
+    order = np.lexsort((lots, groups))
+    sizes = np.bincount(groups)
+    starts = np.cumsum(sizes) - sizes
+    ordered = groups[order]
+    begins = np.random.default_rng([seed, 1]).random(len(sizes))
+    places = np.empty(len(groups))
+    places[order] = (np.arange(len(groups)) - starts[ordered] + begins[ordered]) / sizes[ordered]
+    return places
