@@ -8,6 +8,7 @@ import pytest
 
 from euds.errors import InputError, OptionError
 from euds.pool import Pool, Texts
+from euds.scores import ScoreTable
 from euds.selection.request import check_target
 from euds.selection.rules import REASONS, RULES, rule_descriptions, rule_named
 from euds.selection.select import check_request, select
@@ -156,7 +157,8 @@ def test_rows_without_a_label_are_no_candidates_of_a_rule_that_uses_labels(rule)
 def test_of_equal_texts_one_with_a_label_stands_for_all(rule):
     pool = make_pool(["same"] * 3 + list("vwxyz"), labels=[None, "b", "a", *"ababa"])
     vectors = vectors_for(pool, np.repeat(unit_vectors(6), [3, 1, 1, 1, 1, 1], axis=0))
-    frame = select(pool, rule=rule, keep="6", vectors=vectors, target=TARGET).frame
+    table = ScoreTable(pool.frame.select("id", ie=pl.int_range(pl.len()).cast(pl.Float64)))
+    frame = select(pool, table, rule=rule, keep="6", vectors=vectors, target=TARGET).frame
     assert frame["kept"].to_list() == [False, True, False] + [True] * 5
     assert frame["duplicate_of"][0] == frame["duplicate_of"][2] == "00001"
 
@@ -215,7 +217,9 @@ def test_descriptions_name_every_rule_and_mark_those_that_use_labels():
     told = rule_descriptions()
     assert list(told) == list(RULES)
     assert [name for name, text in told.items() if "(uses labels)" in text] == LABEL_AWARE
-    assert LABEL_AWARE == ["random-stratified", "el2n", "ccs-el2n", "bws", "moderate"]
+    assert [
+        *("auto-labels", "random-stratified", "el2n", "ccs-el2n", "bws", "moderate")
+    ] == LABEL_AWARE
 
 
 @pytest.mark.parametrize("rule", RULES)

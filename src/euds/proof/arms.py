@@ -91,7 +91,7 @@ class Basis:
             If something that it needs is not at hand.
         """
         needed = {
-            "scores": bool(rule.scores) and self.scores is None,
+            "scores": rule.scores != () and self.scores is None,
             "vectors": "vectors" in rule.needs and self.vectors is None,
             "target": "target" in rule.needs and self.target is None,
         }

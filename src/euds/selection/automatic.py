@@ -41,14 +41,14 @@ __all__ = ["Search", "Trial", "automatic", "automatic_with_labels"]
 Floats = NDArray[np.float64]
 Numbers = NDArray[np.int64]
 
-_FEWEST_ROWS = 60  # fewer tell nothing about windows
+_FEWEST_ROWS, _FEWEST_KEPT = 60, 8  # fewer tell nothing about windows
 _MOST_ROWS = 8_000  # more tell nothing new about them
 _DEFAULT_KEEP = 0.16  # where the budget is no number of rows
 _MOST_CLASSES = 100
 _SURVIVORS = 3  # one in so many goes on to the next round of judging
 _FEWEST_SURVIVORS = 4
 # A gain counts if it is so many standard errors above zero, on what played no part in the search.
-_ERRORS = {"coverage": 2.0, "probe": 1.0}
+_ERRORS = {"coverage": 2.0, "probe": 1.645}
 # Coverage is a means and not the end: a gain below so many per cent of it is not worth a window.
 _LEAST_GAIN = {"coverage": 2.0, "probe": 0.0}
 
@@ -146,7 +146,11 @@ def _automatic(candidates: Candidates, *, classes: Numbers | None) -> Preference
         return no_preference(candidates.rows)
     numbers = np.flatnonzero(candidates.open)
     keep = candidates.keep or round(_DEFAULT_KEEP * len(numbers))
-    ranks = with_combinations(candidates.ranks)
+    # An interval in raw values may have closed rows: a window is a part of those that are left.
+    ranks = {
+        name: mid_ranks(np.where(candidates.open, one, np.nan))
+        for name, one in with_combinations(candidates.ranks).items()
+    }
     strata = strata_of(
         candidates.vectors[numbers], keep, lots=candidates.lots[numbers], seed=candidates.seed
     )
@@ -155,7 +159,7 @@ def _automatic(candidates: Candidates, *, classes: Numbers | None) -> Preference
 
     sample = np.sort(numbers[np.argsort(candidates.lots[numbers])[:_MOST_ROWS]])
     found = None
-    if ranks and len(sample) >= _FEWEST_ROWS:
+    if ranks and len(sample) >= _FEWEST_ROWS and keep >= _FEWEST_KEPT:
         draws = Draws(
             {name: one[sample] for name, one in ranks.items()},
             spread[sample],

@@ -133,6 +133,8 @@ class Coverage:
         return np.array([self._of(self.draws.draw(window, everything, one)) for one in later])
 
     def _of(self, rows: Numbers) -> float:
+        if not len(rows):
+            return -np.inf
         if self.options is not None and _distance(self.options, rows) > MOST_LEANING:
             return -np.inf
         return -100 * mean_variance(self.features, rows)
@@ -270,6 +272,8 @@ class ProbeAccuracy:
         """Return the accuracy on one of the folds."""
         fit, draws = self._fits[round_ % FOLDS]
         rows = draws.draw(window, fit, round_)
+        if not len(rows):  # a narrow window, and none of its rows is in these folds
+            return -np.inf
         asked = self._search[self._folds == round_ % FOLDS]
         return 100 * float(self._ridge.right(rows, asked).mean())
 

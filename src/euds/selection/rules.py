@@ -18,6 +18,7 @@ from typing import Literal
 
 from euds.errors import OptionError, did_you_mean
 from euds.scores import canonical_score
+from euds.selection.automatic import automatic, automatic_with_labels
 from euds.selection.coverage import k_center, k_means
 from euds.selection.extremes import highest_first, instruction_difficulty, lowest_first
 from euds.selection.labelled import hardest_first, moderate, random_stratified
@@ -30,7 +31,7 @@ from euds.selection.window import best_window
 
 __all__ = ["REASONS", "RULES", "Rule", "rule_descriptions", "rule_named"]
 
-Need = Literal["vectors", "labels", "values", "texts", "target"]
+Need = Literal["vectors", "labels", "values", "texts", "target", "options"]
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,9 @@ class Rule:
         From `Candidates` to a `Preference`.
     scores : tuple of str or None
         The score columns it needs; None takes the entropies that the caller combines.
-    needs : frozenset of {"vectors", "labels", "values", "texts", "target"}
-        What it needs beside ranks, and is therefore shown; ``values`` are those of its scores.
+    needs : frozenset of {"vectors", "labels", "values", "texts", "target", "options"}
+        What it needs beside ranks, and is therefore shown; ``values`` are those of its scores,
+        ``options`` the model's own answers, if it was asked for any.
     is_draw : bool
         Whether another seed is another draw.
     needs_rows : bool
@@ -108,6 +110,23 @@ def _nothing_first(candidates: Candidates) -> Preference:
 RULES = {
     rule.name: rule
     for rule in (
+        Rule(
+            "auto",
+            "rows alike from all clusters of sentence vectors, in a window of an entropy if one "
+            "covers the pool better",
+            automatic,
+            scores=None,
+            needs=frozenset({"vectors", "options"}),
+            is_draw=True,
+        ),
+        Rule(
+            "auto-labels",
+            "the same, inside the window that a probe learns most from",
+            automatic_with_labels,
+            scores=None,
+            needs=frozenset({"vectors", "labels"}),
+            is_draw=True,
+        ),
         Rule(
             "igse",
             "the middle of information, generative and semantic entropy together",

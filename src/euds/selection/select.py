@@ -20,7 +20,7 @@ from euds.pool import Pool, Texts
 from euds.scores import ScoreTable, canonical_score
 from euds.selection.deciding import NEAR_DUPLICATE, Case, Decision, decide
 from euds.selection.diagnosis import MOST_TIES, diagnose
-from euds.selection.groups import LANGUAGE, check_column, groups_of, is_label
+from euds.selection.groups import LANGUAGE, OPTION, check_column, groups_of, is_label
 from euds.selection.guards import MOST_DETECTED, Shares, language_shares, option_shares
 from euds.selection.preference import Candidates
 from euds.selection.ranks import tied_share
@@ -213,6 +213,7 @@ def select(
         rows, kept=decision.kept, names=names, left_out=left_out, languages=languages
     )
     diagnosis["warnings"] += _warnings(request, case, decision, pool, leaning)
+    diagnosis.update(case.preference.notes)
     frame = _selection_frame(pool, case, decision)
     return Selection(pool, frame, settings, diagnosis)
 
@@ -304,6 +305,7 @@ def _case(
         ranks={name: complete[f"rank_{name}"].to_numpy() for name in names},
         vectors=shown if "vectors" in rule.needs else None,
         labels=tuple(complete["label"]) if rule.uses_labels else None,
+        options=_options(complete) if "options" in rule.needs else None,
         values={name: numbers_of(complete, name) for name in names if "values" in rule.needs},
         texts=_whole_texts(pool.texts, keys) if "texts" in rule.needs else None,
         target=None if target is None else tuple(target.whole),
@@ -319,6 +321,13 @@ def _case(
         soft=request.soft,
     )
     return case, shown
+
+
+def _options(complete: pl.DataFrame) -> Numbers | None:
+    """Return the model's own answers as numbers, None where it was not asked for any."""
+    if OPTION not in complete.columns:
+        return None
+    return complete[OPTION].rank("dense").fill_null(0).cast(pl.Int64).to_numpy()
 
 
 def _whole_texts(texts: Texts, keys: Sequence[str]) -> tuple[str, ...]:
@@ -412,7 +421,12 @@ def _selection_frame(pool: Pool, case: Case, decision: Decision) -> pl.DataFrame
     """Spread the decisions over the pool's rows; what is no candidate is a duplicate of one."""
     rows, judged = case.rows, case.preference.judged
     complete = rows["complete"].to_numpy()
-    for name in judged.keys() & {"igse", "el2n", "moderate"}:  # made by the rule, no score column
+    for name in judged.keys() & {
+        "igse",
+        "el2n",
+        "moderate",
+        "agreement",
+    }:  # made by the rule, no score column
         ranks = np.full(rows.height, np.nan)
         ranks[complete] = judged[name]
         rows = rows.with_columns(pl.Series(f"rank_{name}", ranks).fill_nan(None))

@@ -1,0 +1,236 @@
+"""The automatic rule: strata, windows, the two criteria, and the search."""
+
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+
+from euds.scores import ScoreTable
+from euds.selection.automatic import automatic, automatic_with_labels, search
+from euds.selection.criteria import (
+    Coverage,
+    Draws,
+    Ridge,
+    agreement,
+    mean_variance,
+    reduced,
+)
+from euds.selection.preference import Candidates
+from euds.selection.ranks import mid_ranks
+from euds.selection.representing import interleaved, strata_of
+from euds.selection.select import select
+from euds.selection.windows import EDGE, Window, windows_over
+from tests.conftest import make_pool
+from tests.selection.pools import unit_vectors, vectors_for
+
+
+def lots(rows: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).permutation(rows).astype(np.uint64)
+
+
+def candidates(vectors: np.ndarray, keep: int, **details) -> Candidates:
+    rows = len(vectors)
+    rng = np.random.default_rng(5)
+    found = Candidates(
+        open=np.ones(rows, dtype=bool),
+        stays=np.zeros(rows, dtype=bool),
+        keep=keep,
+        lots=lots(rows),
+        seed=0,
+        ranks={name: mid_ranks(rng.normal(size=rows)) for name in ("ie", "ge")},
+        vectors=vectors,
+    )
+    return replace(found, **details)
+
+
+def blobs(rows: int, *, classes: int = 3, wrong: float = 0.0, seed: int = 0):
+    """Return unit vectors around as many centres, their classes, and which labels are wrong."""
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(classes, size=rows)
+    vectors = 1.2 * np.eye(8)[truth] + 0.45 * rng.normal(size=(rows, 8))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    is_wrong = rng.random(rows) < wrong
+    labels = np.where(is_wrong, (truth + rng.integers(1, classes, size=rows)) % classes, truth)
+    return vectors.astype(np.float32), labels, is_wrong
+
+
+def test_any_beginning_holds_the_shares_of_the_groups():
+    groups = np.repeat([0, 1, 2], [600, 300, 100])
+    order = np.argsort(interleaved(groups, lots(1000), seed=3))
+    for rows in (10, 50, 333):
+        counts = np.bincount(groups[order[:rows]], minlength=3)
+        assert np.abs(counts - rows * np.array([0.6, 0.3, 0.1])).max() <= 1.5
+
+
+def test_rows_of_small_groups_are_as_likely_to_be_among_the_first():
+    groups = np.repeat(np.arange(40), [1, 2, 3, 4] * 10)
+    firsts = np.zeros(len(groups))
+    for seed in range(2000):
+        firsts[interleaved(groups, lots(len(groups), seed), seed=seed) < 0.16] += 1
+    by_size = [firsts[np.bincount(groups)[groups] == size].mean() / 2000 for size in (1, 2, 3, 4)]
+    # Standard error of the smallest: sqrt(0.16 * 0.84 / 20,000) = 0.0026.
+    assert by_size == pytest.approx([0.16] * 4, abs=0.01)
+
+
+def test_strata_are_the_clusters_where_there_are_clear_ones(monkeypatch):
+    centres = np.eye(5, dtype=np.float32)
+    own = np.repeat(np.arange(5), 40)
+    vectors = centres[own] + np.random.default_rng(0).normal(scale=0.01, size=(200, 5))
+    found = strata_of(vectors.astype(np.float32), 200, lots=lots(200), seed=0)
+    # No stratum holds rows of two clusters, and there are never more strata than rows kept.
+    assert all(len(set(own[found == one])) == 1 for one in set(found.tolist()))
+    assert len(set(strata_of(vectors.astype(np.float32), 4, lots=lots(200), seed=0).tolist())) <= 4
+    monkeypatch.setattr("euds.selection.representing._FITTED_ON", 100)
+    some = strata_of(vectors.astype(np.float32), 200, lots=lots(200), seed=0)
+    assert all(len(set(own[some == one])) == 1 for one in set(some.tolist()))
+
+
+@pytest.mark.parametrize("keep", [0.01, 0.16, 0.5, 0.77, 0.9, 1.0])
+def test_every_window_has_room_for_the_budget(keep):
+    for window in windows_over(["ie"], keep):
+        assert 0 <= window.low < window.high <= 1 + 1e-9
+        assert window.high - window.low >= min(1, 1.25 * keep) - 1e-9
+    widest = windows_over(["ie"], keep)[0]
+    assert (widest.low, widest.high) in [(EDGE, 1 - EDGE), (0.0, 1.0)]
+
+
+def test_mean_variance_is_that_of_the_posterior():
+    rng = np.random.default_rng(1)
+    features, chosen = rng.normal(size=(50, 6)), np.arange(12)
+    # By brute force: the covariance of the weights, then the variance of each prediction.
+    rows = features[chosen]
+    covariance = np.linalg.inv(rows.T @ rows + 2.0 * np.eye(6))
+    expected = np.mean([x @ covariance @ x for x in features])
+    assert mean_variance(features, chosen, penalty=2.0) == pytest.approx(expected)
+
+
+def test_reducing_changes_no_product_where_all_axes_are_kept():
+    vectors = unit_vectors(40, 16)
+    rows = reduced(vectors)
+    np.testing.assert_allclose(rows @ rows.T, vectors @ vectors.T, atol=1e-5)
+
+
+def test_the_probe_is_ridge_regression():
+    linear = pytest.importorskip("sklearn.linear_model")
+    vectors, classes, _ = blobs(120)
+    features, fit, ask = vectors.astype(float), np.arange(80), np.arange(80, 120)
+    peer = linear.Ridge(alpha=0.7).fit(features[fit], np.eye(3)[classes[fit]])
+    found = Ridge(features, classes, 0.7).outputs(fit, ask)
+    np.testing.assert_allclose(found, peer.predict(features[ask]), atol=1e-9)
+
+
+def test_wrong_labels_agree_least():
+    vectors, labels, is_wrong = blobs(600, wrong=0.2)
+    found = agreement(Ridge(vectors.astype(float), labels, 1.0), np.arange(600), seed=0)
+    assert (found[is_wrong] < 0).mean() > 0.85
+    assert (found[~is_wrong] < 0).mean() < 0.15
+
+
+def test_labels_that_are_wrong_are_left_out_where_there_are_many():
+    vectors, labels, is_wrong = blobs(1500, wrong=0.35)
+    pool = candidates(vectors, 120, labels=tuple(map(str, labels)))
+    preference = automatic_with_labels(pool)
+    kept = np.argsort(preference.priority, kind="stable")[:120]
+    assert preference.notes["search"]["chosen"]["score"] == "agreement"
+    assert is_wrong[kept].mean() < 0.12
+    free = np.argsort(automatic(pool).priority, kind="stable")[:120]
+    assert is_wrong[free].mean() > 0.2
+
+
+def test_a_window_is_found_where_the_rest_of_the_pool_is_all_alike():
+    # Two thirds of the rows say the same; they have the low ranks of a score.
+    rng = np.random.default_rng(0)
+    vectors = unit_vectors(900, 32)
+    vectors[:600] = vectors[0]
+    ranks = {"ge": mid_ranks(np.concatenate([rng.random(600), 1 + rng.random(300)]))}
+    found = automatic(candidates(vectors, 90, ranks=ranks)).notes["search"]
+    assert found["criterion"] == "coverage"
+    assert found["chosen"]["low"] > 0.3
+    assert found["gain"] > 2
+
+
+def test_where_scores_mean_nothing_no_window_is_used():
+    wide = 0
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        ranks = {"ie": mid_ranks(rng.normal(size=400)), "ge": mid_ranks(rng.normal(size=400))}
+        vectors, labels, _ = blobs(400, seed=seed)
+        pool = candidates(vectors, 60, ranks=ranks, labels=tuple(map(str, labels)))
+        chosen = automatic(pool).notes["search"]["chosen"]
+        assert (chosen["score"], chosen["low"], chosen["high"]) == ("igse", EDGE, 1 - EDGE)
+        chosen = automatic_with_labels(pool).notes["search"]["chosen"]
+        wide += (chosen["low"], chosen["high"]) == (EDGE, 1 - EDGE)
+    assert wide >= 8
+
+
+def test_a_window_that_gives_up_an_option_is_out_of_the_question():
+    rng = np.random.default_rng(0)
+    features, option = rng.normal(size=(400, 4)), np.repeat([0, 1], 200)
+    draws = Draws({"ie": np.linspace(0, 1, 400)}, np.zeros(400, dtype=np.int64), 0.1, 0)
+    guarded = Coverage(draws, features, option)
+    assert guarded.worth(Window("ie", 0.0, 0.4), 0) == -np.inf
+    assert np.isfinite(Coverage(draws, features, None).worth(Window("ie", 0.0, 0.4), 0))
+    assert np.isfinite(guarded.worth(Window("ie", 0.02, 0.98), 0))
+
+
+class Known:
+    """A criterion whose truth is known: windows near a place are worth more."""
+
+    rounds = 8
+
+    def __init__(self, *, lucky: bool) -> None:
+        self.lucky = lucky
+        self.judged = 0
+
+    def worth(self, window: Window, round_: int) -> float:
+        self.judged += 1
+        return -abs((window.low + window.high) / 2 - 0.8) + 0.001 * ((round_ * 7) % 3)
+
+    def fresh(self, window: Window) -> np.ndarray:
+        gain = 0.0 if self.lucky else 3.0 - abs((window.low + window.high) / 2 - 0.8)
+        return np.array([gain, gain + 0.1, gain - 0.1])
+
+
+def test_the_search_finds_the_best_window_and_does_not_believe_luck():
+    draws = Draws({"ie": np.linspace(0, 1, 100)}, np.zeros(100, dtype=np.int64), 0.1, 0)
+    criterion = Known(lucky=False)
+    found = search("probe", criterion, draws)
+    middles = [abs((one.low + one.high) / 2 - 0.8) for one in windows_over(["ie"], 0.1)]
+    assert abs((found.best.low + found.best.high) / 2 - 0.8) == pytest.approx(min(middles))
+    assert found.chosen == found.best
+    assert criterion.judged < 8 * len(found.trials) / 2  # halving: most are judged once
+    assert max(one.rounds for one in found.trials) == 8
+    doubted = search("probe", Known(lucky=True), draws)
+    assert doubted.best == found.best
+    assert doubted.chosen == windows_over(["ie"], 0.1)[0]
+
+
+def test_labels_that_are_no_classes_are_not_used():
+    vectors, _, _ = blobs(300)
+    pool = candidates(vectors, 50, labels=tuple(map(str, range(300))))
+    assert automatic_with_labels(pool).notes["search"]["criterion"] == "coverage"
+
+
+def test_a_handful_of_rows_is_drawn_without_a_search():
+    preference = automatic(candidates(unit_vectors(40), 10))
+    assert preference.notes == {}
+    assert len(set(preference.priority.tolist())) > 10
+
+
+def test_what_was_searched_is_in_the_diagnosis():
+    vectors, labels, _ = blobs(200, wrong=0.2)
+    names = [f"text number {row}" for row in range(200)]
+    pool = make_pool(names, labels=[str(one) for one in labels])
+    rng = np.random.default_rng(0)
+    table = ScoreTable(
+        pl.DataFrame({"id": pool.frame["id"], "ie": rng.normal(size=200), "ge": rng.random(200)})
+    )
+    selection = select(
+        pool, table, rule="auto-labels", keep=30, vectors=vectors_for(pool, vectors), guards=False
+    )
+    told = selection.diagnosis["search"]
+    assert told["criterion"] == "probe"
+    assert {one["score"] for one in told["profile"]} == {"igse", "ie", "ge", "agreement"}
+    assert len(selection) == 30
+    assert selection.settings["uses_labels"]
