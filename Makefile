@@ -43,6 +43,7 @@ check: setup
 	$(BIN)/python benchmarks/proofs_page.py --check
 	$(BIN)/python benchmarks/speed_page.py --check
 	$(BIN)/python benchmarks/labelled_pages.py --check
+	$(BIN)/python benchmarks/automatic_page.py --check
 
 bench: setup  ## everything that takes longer: slow tests, then each claim of the documents
 	$(BIN)/python -m pytest -m slow
@@ -57,6 +58,8 @@ bench: setup  ## everything that takes longer: slow tests, then each claim of th
 bench-prove: setup  ## the protocol on real data and stress pools; resumable, says the hours first
 	$(BIN)/python benchmarks/proofs.py
 	$(BIN)/python benchmarks/proofs_page.py
+	$(BIN)/python benchmarks/automatic.py
+	$(BIN)/python benchmarks/automatic_page.py
 
 bench-speed: setup  ## against plain loops, peers and the machine's arithmetic; nothing else may run
 	$(BIN)/python -m pip install --quiet --no-deps --target build/peers \

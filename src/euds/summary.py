@@ -56,8 +56,8 @@ def summarise(pool: Pool, table: ScoreTable, selection: Selection | None) -> dic
         summary["rows"]["dropped"] = selection.reasons
         summary["settings"] = selection.settings
         summary["warnings"] += selection.diagnosis["warnings"]
-        for part in ("scores", "spearman", "options", "languages"):
-            summary[part] = selection.diagnosis[part]
+        for part in ("scores", "spearman", "options", "languages", "search"):
+            summary[part] = selection.diagnosis.get(part)
         summary["examples"] = _examples(selection)
     return summary
 

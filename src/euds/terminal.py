@@ -24,6 +24,8 @@ def show_summary(summary: dict[str, Any], console: Console) -> None:
     if smallest := summary.get("smallest_keep"):
         console.print(escape(smallest["sentence"]), highlight=False)
     _show_rows(summary, console)
+    if search := summary.get("search"):
+        console.print(f"Window    {escape(search['sentence'])}", highlight=False)
     if summary.get("scores"):
         _show_scores(summary, console)
     for part, what in (("options", "the model's own answers"), ("languages", "languages")):

@@ -19,6 +19,7 @@ from euds.selection.select import select
 from euds.summary import summarise
 from tests.conftest import make_pool
 from tests.reporting.conftest import ARMS, HOSTILE, LABELS, proof_results, scored_pool
+from tests.selection.pools import unit_vectors, vectors_for
 
 
 class Page(HTMLParser):
@@ -164,6 +165,19 @@ def test_a_run_without_a_proof_says_so(tmp_path, scored, selected):
     assert page.sections == ["distributions", "joint", "length", "classes", "options", "origin"]
     assert "euds run pool.jsonl" in page.text
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_every_window_that_was_looked_at_is_shown(tmp_path, scored):
+    pool, table = scored
+    vectors = vectors_for(pool, unit_vectors(len(pool)))
+    selected = select(pool, table, rule="auto", keep=0.16, vectors=vectors)
+    page = written(tmp_path, pool, table, selected)
+    assert page.sections[0] == "search"
+    search = selected.diagnosis["search"]
+    assert search["sentence"][1:] in page.text
+    scores = {one["score"] for one in search["profile"]}
+    for score in scores:
+        assert f"Windows of {score}" in page.text
 
 
 def test_sections_without_data_are_left_out(tmp_path):

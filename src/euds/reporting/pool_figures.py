@@ -14,7 +14,8 @@ from euds.errors import OptionError
 from euds.pool import Pool
 from euds.reporting.figures import BLUE, GREY, PALE, Figure, Section, arm_encoding, figure, inline
 from euds.reporting.sample import Sample
-from euds.reporting.wording import count, one_line
+from euds.reporting.search_figure import search_section
+from euds.reporting.wording import capital_sentence, count, one_line
 from euds.scores import ScoreTable
 from euds.selection.interval import parse_interval
 from euds.selection.selection import Selection
@@ -58,7 +59,7 @@ def pool_sections(
     results: Mapping[str, Any] | None,
 ) -> list[Section]:
     """Return the sections that there is data for, those with scores first."""
-    found = []
+    found = [search_section(summary)]
     if table is not None and sample is not None and sample.scores:
         found += [
             _distributions(table, selection, sample.scores),
@@ -423,8 +424,3 @@ def _fates(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 def _fates_of(rows: Sequence[Mapping[str, Any]]) -> alt.Scale:
     fates = _fates(rows)
     return alt.Scale(domain=fates, range=[BLUE if fate == "kept" else GREY for fate in fates])
-
-
-def capital_sentence(text: str) -> str:
-    """Return words as a sentence: a capital in front, a full stop behind; nothing stays nothing."""
-    return f"{text[:1].upper()}{text[1:]}." if text else ""

@@ -10,6 +10,7 @@ from euds.summary import shorten
 __all__ = [
     "NOTHING",
     "between",
+    "capital_sentence",
     "count",
     "duration",
     "one_line",
@@ -115,3 +116,8 @@ def one_line(value: object) -> str:
     ('a b c', '3')
     """
     return shorten(str(value), _LONGEST_LINE)
+
+
+def capital_sentence(text: str) -> str:
+    """Return words as a sentence: a capital in front, a full stop behind; nothing stays nothing."""
+    return f"{text[:1].upper()}{text[1:]}." if text else ""

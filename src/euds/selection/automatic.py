@@ -103,6 +103,7 @@ class Search:
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain values, for manifest and report."""
         return {
+            "sentence": self._sentence(),
             "criterion": self.criterion,
             "best": str(self.best),
             "gain": self.gain,
@@ -118,6 +119,20 @@ class Search:
                 for one in self.trials
             ],
         }
+
+    def _sentence(self) -> str:
+        """Return the outcome as a sentence for the user."""
+        unit, where = {
+            "coverage": ("%", "of the variance of a linear model, on other draws"),
+            "probe": ("points", "of a probe, on rows not looked at before"),
+        }[self.criterion]
+        gain = f"{self.gain:+.1f} {unit} {where} (standard error {self.error:.1f})"
+        if self.chosen == self.best:
+            return f"of {len(self.trials):,} windows {self.best} is used: {gain}"
+        return (
+            f"of {len(self.trials):,} windows none is clearly better than all but the ends, so rows "
+            f"are drawn from everywhere; the best was {self.best}: {gain}"
+        )
 
 
 def _plain(window: Window) -> dict[str, Any]:
