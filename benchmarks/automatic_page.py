@@ -20,6 +20,7 @@ PAGE = Path(__file__).parent.parent / "docs" / "automatic.md"
 RESULTS = Path(__file__).parent / "results" / "automatic"
 BEGIN, END = "<!-- measured -->\n", "<!-- end of measured -->\n"
 AUTOMATIC = ("auto", "auto-labels")
+KINDS = ("raw", "rank")
 VERDICTS = ("better", "as good", "worse", "cannot tell")
 
 
@@ -105,9 +106,7 @@ def dependences(found: list[dict[str, Any]]) -> list[str]:
     ]
     for pool in found:
         for name, one in pool["dependence"].items():
-            length = ", ".join(
-                _number(one[f"length_spearman_{kind}"], "+.2f") for kind in ("raw", "rank")
-            )
+            length = ", ".join(_number(one[f"length_spearman_{kind}"], "+.2f") for kind in KINDS)
             answer = ", ".join(
                 _number(one.get(f"option_epsilon_squared_{kind}"), ".3f")
                 for kind in ("raw", "rank")
@@ -128,9 +127,9 @@ def text() -> str:
     seeds = sorted({pool["seeds"] for pool in found})
     parts = [
         [
-            f"{len(found)} pools, three budgets, {', '.join(map(str, seeds))} seeds, a logistic head "
-            "on the frozen MiniLM encoder (`python benchmarks/automatic.py`). No test row had a part "
-            "in any choice but hindsight's."
+            f"{len(found)} pools, three budgets, {', '.join(map(str, seeds))} seeds, a logistic "
+            "head on the frozen MiniLM encoder (`python benchmarks/automatic.py`). No test row had a "
+            "part in any choice but hindsight's."
         ],
         counts(found),
         ["Accuracy in points, mean over seeds:"],

@@ -130,8 +130,8 @@ class Search:
         if self.chosen == self.best:
             return f"of {len(self.trials):,} windows {self.best} is used: {gain}"
         return (
-            f"of {len(self.trials):,} windows none is clearly better than all but the ends, so rows "
-            f"are drawn from everywhere; the best was {self.best}: {gain}"
+            f"of {len(self.trials):,} windows none is clearly better than all but the ends, so "
+            f"rows are drawn from everywhere; the best was {self.best}: {gain}"
         )
 
 
