@@ -128,8 +128,8 @@ def text() -> str:
     parts = [
         [
             f"{len(found)} pools, three budgets, {', '.join(map(str, seeds))} seeds, a logistic "
-            "head on the frozen MiniLM encoder (`python benchmarks/automatic.py`). No test row had a "
-            "part in any choice but hindsight's."
+            "head on the frozen MiniLM encoder (`python benchmarks/automatic.py`). No test row "
+            "had a part in any choice but hindsight's."
         ],
         counts(found),
         ["Accuracy in points, mean over seeds:"],

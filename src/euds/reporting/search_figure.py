@@ -28,8 +28,8 @@ def search_section(summary: Mapping[str, Any]) -> Section | None:
         "search",
         "Which window",
         "Each line is a window: the ranks that it spans, and what rows drawn from it are worth "
-        "above rows from nearly everywhere. Look whether the high ones stand close together, or look "
-        "like luck. Windows judged more often are drawn stronger. "
+        "above rows from nearly everywhere. Look whether the high ones stand close together, or "
+        "look like luck. Windows judged more often are drawn stronger. "
         + capital_sentence(search["sentence"]),
         tuple(_profile(search, score) for score in scores),
     )
