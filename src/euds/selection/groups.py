@@ -50,7 +50,7 @@ def check_column(column: str, source: Source, score_columns: Sequence[str] | Non
         return
     if column == OPTION and (score_columns is None or OPTION in score_columns):
         return
-    known = [*source.columns, "label", LANGUAGE, CLUSTERS, OPTION]
+    known = list(dict.fromkeys([*source.columns, "label", LANGUAGE, CLUSTERS, OPTION]))
     raise OptionError(
         f"there is no column {column!r} for a quota",
         expected=", ".join(known),

@@ -117,4 +117,5 @@ def parse_budget(keep: float | str) -> Budget:
         "a budget cannot be read",
         got=repr(keep),
         expected="a share such as 0.16 or 16%, or a whole number of rows such as 500",
+        next_step="'euds run --keep auto' finds one, with labels" if text == "auto" else None,
     )
