@@ -5,20 +5,15 @@ python benchmarks/automatic_page.py [--check]
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pages import fill_pages
 
-from euds.atomic import write_bytes_atomically
-
-PAGE = Path(__file__).parent.parent / "docs" / "automatic.md"
 RESULTS = Path(__file__).parent / "results" / "automatic"
-BEGIN, END = "<!-- measured -->\n", "<!-- end of measured -->\n"
 AUTOMATIC = ("auto", "auto-labels")
 KINDS = ("raw", "rank")
 VERDICTS = ("better", "as good", "worse", "cannot tell")
@@ -151,16 +146,7 @@ def text() -> str:
 
 def main() -> None:
     """Write the page, or check that it is what the results say."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="fail if the page is not up to date")
-    given = parser.parse_args()
-    before, _, rest = PAGE.read_text("utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
-    whole = f"{before}{BEGIN}\n{text()}\n{END}{after}"
-    if not given.check:
-        write_bytes_atomically(PAGE, whole.encode())
-    elif PAGE.read_text("utf-8") != whole:
-        sys.exit(f"{PAGE} is not what the results say: run {Path(__file__).name}")
+    fill_pages({"automatic": text()}, mark="measured", what=__doc__.splitlines()[0])
 
 
 if __name__ == "__main__":

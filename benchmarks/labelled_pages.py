@@ -5,18 +5,15 @@ python benchmarks/labelled_pages.py [--check]
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
-from euds.atomic import write_bytes_atomically
+from pages import fill_pages
+
 from euds.proof.certify import ALPHA
 
-ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).parent / "results"
-BEGIN, END = "<!-- simulated -->\n", "<!-- end of simulated -->\n"
 
 
 def load(name: str) -> dict[str, Any]:
@@ -110,19 +107,11 @@ def regime() -> list[str]:
 
 def main() -> None:
     """Write the pages, or check that they are what the results say."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="fail if a page is not up to date")
-    given = parser.parse_args()
-    for page, lines in (("certifying", certifying()), ("regime", regime())):
-        path = ROOT / "docs" / f"{page}.md"
-        before, _, rest = path.read_text("utf-8").partition(BEGIN)
-        _, _, after = rest.partition(END)
-        text = "\n".join([*lines, ""])
-        whole = f"{before}{BEGIN}\n{text}\n{END}{after}"
-        if not given.check:
-            write_bytes_atomically(path, whole.encode())
-        elif path.read_text("utf-8") != whole:
-            sys.exit(f"{path} is not what the results say: run {Path(__file__).name}")
+    texts = {
+        page: "\n".join([*lines, ""])
+        for page, lines in (("certifying", certifying()), ("regime", regime()))
+    }
+    fill_pages(texts, mark="simulated", what=__doc__.splitlines()[0])
 
 
 if __name__ == "__main__":

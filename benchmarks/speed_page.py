@@ -5,18 +5,14 @@ python benchmarks/speed_page.py [--check]
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
-from euds.atomic import write_bytes_atomically
+from pages import fill_pages
 
-ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).parent / "results"
-PAGE = ROOT / "docs" / "speed.md"
-BEGIN, END = "<!-- measured -->\n", "<!-- end of measured -->\n"
 
 
 def load(name: str) -> dict[str, Any]:
@@ -115,16 +111,7 @@ def measured() -> str:
 
 def main() -> None:
     """Write the page, or check that it is what the results say."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="fail if the page is not up to date")
-    given = parser.parse_args()
-    before, _, rest = PAGE.read_text("utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
-    text = f"{before}{BEGIN}\n{measured()}\n{END}{after}"
-    if not given.check:
-        write_bytes_atomically(PAGE, text.encode())
-    elif PAGE.read_text("utf-8") != text:
-        sys.exit(f"{PAGE} is not what the results say: run {Path(__file__).name}")
+    fill_pages({"speed": measured()}, mark="measured", what=__doc__.splitlines()[0])
 
 
 if __name__ == "__main__":

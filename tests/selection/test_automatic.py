@@ -11,14 +11,13 @@ from euds.selection.automatic import automatic, automatic_with_labels, search
 from euds.selection.criteria import (
     Coverage,
     Draws,
-    Ridge,
-    agreement,
     mean_variance,
     reduced,
 )
 from euds.selection.preference import Candidates
 from euds.selection.ranks import mid_ranks
 from euds.selection.representing import interleaved, strata_of
+from euds.selection.ridge import Ridge, agreement
 from euds.selection.select import select
 from euds.selection.windows import EDGE, Window, windows_over
 from tests.conftest import make_pool

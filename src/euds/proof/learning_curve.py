@@ -19,13 +19,22 @@ import polars as pl
 from numpy.typing import NDArray
 
 from euds.errors import OptionError
+from euds.ledger import Ledger
+from euds.models.sources import resolve
 from euds.pool import Pool
+from euds.progress import Progress
+from euds.progress_bars import default_progress
+from euds.proof.probing import Probe
+from euds.proof.tasks import PROOF_TASKS
 from euds.proof.training import Course, Rows, Samples, Settings
 from euds.scores import ScoreTable
+from euds.store import Store
 
 __all__ = [
     "LEAST_LABELLED",
     "LearningCurve",
+    "check_margin",
+    "curve_of",
     "labelled_rows",
     "largest_size",
     "measure_curve",
@@ -135,6 +144,61 @@ def rows_to_read(rows: pl.DataFrame, *, largest: int, seed: int) -> pl.DataFrame
 def samples_to_learn(rows: pl.DataFrame) -> Samples:
     """Return the rows as a trainer wants them."""
     return Samples(*(rows[name].to_list() for name in ("key", "text", "context", "label")))
+
+
+def check_margin(margin_points: float) -> None:
+    """Check the loss or gain, in points, from which on it counts.
+
+    Raises
+    ------
+    OptionError
+        If it makes no sense.
+    """
+    if not 0 < margin_points < 100:
+        raise OptionError(
+            "the margin makes no sense", got=str(margin_points), expected="points above 0"
+        )
+
+
+def curve_of(
+    rows: pl.DataFrame,
+    sizes: Sequence[int],
+    *,
+    stage: str,
+    draws: int,
+    seed: int,
+    encoder: str,
+    max_tokens: int,
+    precision: str,
+    store: Store | None,
+    ledger: Ledger | None,
+    progress: Progress | None,
+) -> LearningCurve:
+    """Read rows with an encoder and measure the curve of a probe on them.
+
+    Parameters
+    ----------
+    rows : polars.DataFrame
+        From `labelled_rows`.
+    sizes : sequence of int
+        The numbers of rows to train on; none above `largest_size`.
+    stage : str
+        What the ledger calls it.
+    draws, seed, encoder, max_tokens, precision, store, ledger, progress
+        See `euds.pilot`; the progress is closed at the end.
+    """
+    spent = ledger if ledger is not None else Ledger()
+    shown = progress or default_progress()
+    try:
+        with spent.stage(stage):
+            samples = samples_to_learn(rows_to_read(rows, largest=max(sizes), seed=seed))
+            probe = Probe(resolve(encoder), max_tokens, precision, store=store)
+            # Sentiment, topic and yes-no are all the same to a probe: classes.
+            course = probe.load(PROOF_TASKS["topic"], samples, shown)
+            labels = [str(label) for label in samples.labels]
+            return measure_curve(course, labels, sizes, grid=probe.grid, draws=draws, seed=seed)
+    finally:
+        shown.close()
 
 
 def measure_curve(

@@ -27,23 +27,18 @@ from typing import Any
 
 from euds.errors import OptionError
 from euds.ledger import Ledger
-from euds.models.sources import resolve
 from euds.pool import Pool
 from euds.progress import Progress
-from euds.progress_bars import default_progress
 from euds.proof.arms import FEWEST_ROWS
 from euds.proof.learning_curve import (
     LEAST_LABELLED,
     LearningCurve,
+    check_margin,
+    curve_of,
     labelled_rows,
     largest_size,
-    measure_curve,
-    rows_to_read,
-    samples_to_learn,
 )
-from euds.proof.probing import Probe
 from euds.proof.statistics import difference_of
-from euds.proof.tasks import PROOF_TASKS
 from euds.scores import ScoreTable
 from euds.selection.interval import parse_budget
 from euds.store import Store
@@ -136,10 +131,7 @@ def pilot(
     OptionError
         If the budget or the margin makes no sense, or the budget is too small to train on.
     """
-    if not 0 < margin_points < 100:
-        raise OptionError(
-            "the margin makes no sense", got=str(margin_points), expected="points above 0"
-        )
+    check_margin(margin_points)
     budget = parse_budget(keep).rows(len(pool))
     if budget < 2 * FEWEST_ROWS:
         raise OptionError(
@@ -152,25 +144,19 @@ def pilot(
     if source is None:
         return Pilot(_unknown(budget, margin_points))
     most = min(2 * budget, largest_size(rows.height), MOST_ROWS)
-    spent = ledger if ledger is not None else Ledger()
-    shown = progress or default_progress()
-    try:
-        with spent.stage("pilot"):
-            samples = samples_to_learn(rows_to_read(rows, largest=most, seed=seed))
-            probe = Probe(resolve(encoder), max_tokens, precision, store=store)
-            # Sentiment, topic and yes-no are all the same to a probe: classes.
-            course = probe.load(PROOF_TASKS["topic"], samples, shown)
-            labels = [str(label) for label in samples.labels]
-            curve = measure_curve(
-                course,
-                labels,
-                (most // 4, most // 2, most),
-                grid=probe.grid,
-                draws=draws,
-                seed=seed,
-            )
-    finally:
-        shown.close()
+    curve = curve_of(
+        rows,
+        (most // 4, most // 2, most),
+        stage="pilot",
+        draws=draws,
+        seed=seed,
+        encoder=encoder,
+        max_tokens=max_tokens,
+        precision=precision,
+        store=store,
+        ledger=ledger,
+        progress=progress,
+    )
     return Pilot(regime_of(curve, budget=budget, margin_points=margin_points, source=source))
 
 

@@ -24,25 +24,20 @@ from typing import Any
 
 import numpy as np
 
-from euds.errors import InputError, OptionError
+from euds.errors import InputError
 from euds.ledger import Ledger
-from euds.models.sources import resolve
 from euds.pool import Pool
 from euds.progress import Progress
-from euds.progress_bars import default_progress
 from euds.proof.arms import FEWEST_ROWS
 from euds.proof.learning_curve import (
     LEAST_LABELLED,
     LearningCurve,
+    check_margin,
+    curve_of,
     labelled_rows,
     largest_size,
-    measure_curve,
-    rows_to_read,
-    samples_to_learn,
 )
-from euds.proof.probing import Probe
 from euds.proof.statistics import Estimate, difference_of
-from euds.proof.tasks import PROOF_TASKS
 from euds.store import Store
 
 __all__ = ["MOST_ROWS", "SmallestKeep", "loss_at", "smallest_keep", "smallest_of"]
@@ -114,10 +109,7 @@ def smallest_keep(
     InputError
         If the pool has too few labels, or they are no classes.
     """
-    if not 0 < margin_points < 100:
-        raise OptionError(
-            "the margin makes no sense", got=str(margin_points), expected="points above 0"
-        )
+    check_margin(margin_points)
     rows, source = labelled_rows(pool, None)
     if source is None:
         raise InputError(
@@ -130,17 +122,19 @@ def smallest_keep(
         )
     top = min(largest_size(rows.height), MOST_ROWS)
     sizes = [top // 2**step for step in range(_SIZES) if top // 2**step >= 2 * FEWEST_ROWS]
-    spent = ledger if ledger is not None else Ledger()
-    shown = progress or default_progress()
-    try:
-        with spent.stage("smallest budget"):
-            samples = samples_to_learn(rows_to_read(rows, largest=top, seed=seed))
-            probe = Probe(resolve(encoder), max_tokens, precision, store=store)
-            course = probe.load(PROOF_TASKS["topic"], samples, shown)
-            labels = [str(label) for label in samples.labels]
-            curve = measure_curve(course, labels, sizes, grid=probe.grid, draws=draws, seed=seed)
-    finally:
-        shown.close()
+    curve = curve_of(
+        rows,
+        sizes,
+        stage="smallest budget",
+        draws=draws,
+        seed=seed,
+        encoder=encoder,
+        max_tokens=max_tokens,
+        precision=precision,
+        store=store,
+        ledger=ledger,
+        progress=progress,
+    )
     # A repeat teaches what its text has taught already, and no rule but full keeps it.
     distinct = pool.frame["key"].n_unique()
     found = smallest_of(curve, pool_rows=distinct, margin_points=margin_points)

@@ -13,7 +13,7 @@ from euds.reporting.wording import capital_sentence
 __all__ = ["search_section"]
 
 _UNITS = {
-    "coverage": "gain in coverage, %",
+    "coverage": "gain, % of the noise",
     "probe": "gain of a probe, points",
 }
 

@@ -26,14 +26,13 @@ from euds.selection.criteria import (
     Criterion,
     Draws,
     ProbeAccuracy,
-    Ridge,
-    agreement,
     reduced,
 )
 from euds.selection.middle import igse_ranks
 from euds.selection.preference import Candidates, Preference, Ranks, no_preference
 from euds.selection.ranks import mid_ranks
 from euds.selection.representing import interleaved, strata_of
+from euds.selection.ridge import Ridge, agreement
 from euds.selection.windows import Window, windows_over
 
 __all__ = ["Search", "Trial", "automatic", "automatic_with_labels"]
@@ -49,7 +48,7 @@ _SURVIVORS = 3  # one in so many goes on to the next round of judging
 _FEWEST_SURVIVORS = 4
 # A gain counts if it is so many standard errors above zero, on what played no part in the search.
 _ERRORS = {"coverage": 2.0, "probe": 1.645}
-# Coverage is a means and not the end: a gain below so many per cent of it is not worth a window.
+# Coverage is a means and not the end: less than so many per cent of the noise is no gain.
 _LEAST_GAIN = {"coverage": 2.0, "probe": 0.0}
 
 
@@ -123,7 +122,7 @@ class Search:
     def _sentence(self) -> str:
         """Return the outcome as a sentence for the user."""
         unit, where = {
-            "coverage": ("%", "of the variance of a linear model, on other draws"),
+            "coverage": ("% of the noise", "in the variance of a linear model, on other draws"),
             "probe": ("points", "of a probe, on rows not looked at before"),
         }[self.criterion]
         gain = f"{self.gain:+.1f} {unit} {where} (standard error {self.error:.1f})"

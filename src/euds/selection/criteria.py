@@ -20,23 +20,33 @@ from numpy.typing import NDArray
 from euds.selection.preference import Ranks
 from euds.selection.ranks import mid_ranks
 from euds.selection.representing import interleaved
+from euds.selection.ridge import Ridge, agreement
 from euds.selection.windows import Window
 
-__all__ = ["AGREEMENT", "Coverage", "Criterion", "ProbeAccuracy", "agreement"]
+__all__ = [
+    "AGREEMENT",
+    "Coverage",
+    "Criterion",
+    "Draws",
+    "ProbeAccuracy",
+    "mean_variance",
+    "reduced",
+]
 
 AGREEMENT = "agreement"
 """The score that only labels give: how much a probe trained on other rows prefers a row's label."""
+
+MOST_LEANING = 0.20
+"""The largest total variation between the model's own answers in pool and subset."""
 
 FOLDS = 4
 _FRESH_SHARE = 0.2
 _FRESH_DRAWS = 8
 _DIMENSIONS = 128  # the first principal components: the rest are near the noise of a small subset
 _PENALTIES = (0.1, 1.0, 10.0)
-_INNER_FOLDS = 3
 
 Floats = NDArray[np.float64]
 Numbers = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 
 class Criterion(Protocol):
@@ -123,7 +133,7 @@ class Coverage:
     rounds: int = 8
 
     def worth(self, window: Window, round_: int) -> float:
-        """Return the coverage of one draw, in per cent of what the whole pool leaves open."""
+        """Return the coverage of one draw: minus the mean variance, in per cent of the noise's."""
         return self._of(self.draws.draw(window, np.arange(len(self.features)), round_))
 
     def fresh(self, window: Window) -> Floats:
@@ -138,10 +148,6 @@ class Coverage:
         if self.options is not None and _distance(self.options, rows) > MOST_LEANING:
             return -np.inf
         return -100 * mean_variance(self.features, rows)
-
-
-MOST_LEANING = 0.20
-"""The largest total variation between the model's own answers in pool and subset."""
 
 
 def _distance(options: Numbers, rows: Numbers) -> float:
@@ -170,67 +176,6 @@ def mean_variance(features: Floats, rows: Numbers, *, penalty: float = 1.0) -> f
     information = chosen.T @ chosen + penalty * np.eye(features.shape[1])
     pool = features.T @ features / len(features)
     return float(np.trace(np.linalg.solve(information, pool)))
-
-
-class Ridge:
-    """Ridge regression of class indicators on features; the largest output is the answer.
-
-    Parameters
-    ----------
-    features : ndarray of float64, shape (n, k)
-        The rows.
-    classes : ndarray of int, shape (n,)
-        Their classes, from 0.
-    penalty : float
-        On the squared length of the weights; the intercept is free.
-    """
-
-    def __init__(self, features: Floats, classes: Numbers, penalty: float) -> None:
-        self.features = features
-        self.targets = np.eye(int(classes.max()) + 1)[classes]
-        self.penalty = penalty
-
-    def outputs(self, fit: Numbers, ask: Numbers) -> Floats:
-        """Return the outputs for rows ``ask`` after fitting rows ``fit``, ``(rows, classes)``."""
-        centre, shares = self.features[fit].mean(axis=0), self.targets[fit].mean(axis=0)
-        rows = self.features[fit] - centre
-        gram = rows.T @ rows + self.penalty * np.eye(rows.shape[1])
-        weights = np.linalg.solve(gram, rows.T @ (self.targets[fit] - shares))
-        return np.asarray((self.features[ask] - centre) @ weights + shares)
-
-    def right(self, fit: Numbers, ask: Numbers) -> Bools:
-        """Return which rows ``ask`` get their own class, shape ``(ask,)``."""
-        answers = self.outputs(fit, ask).argmax(axis=1)
-        return np.asarray(self.targets[ask, answers] == 1)
-
-
-def agreement(ridge: Ridge, rows: Numbers, *, seed: int) -> Floats:
-    """Return how far other rows' labels speak for each row's own, against its best rival.
-
-    Each row is judged by a probe that was trained on other folds: rows with a wrong label come out
-    negative (cf. confident learning, Northcutt et al. 2021, arXiv 1911.00068).
-
-    Parameters
-    ----------
-    ridge : Ridge
-        The probe.
-    rows : ndarray of int
-        The rows that may be looked at.
-    seed : int
-        Of the folds.
-
-    Returns
-    -------
-    ndarray of float, shape (rows,)
-    """
-    folds = np.random.default_rng([seed, 3]).permutation(len(rows)) % _INNER_FOLDS
-    found = np.empty(len(rows))
-    for fold in range(_INNER_FOLDS):
-        asked = folds == fold
-        outputs = ridge.outputs(rows[~asked], rows[asked])
-        own = ridge.targets[rows[asked]] == 1
-        found[asked] = outputs[own] - np.where(own, -np.inf, outputs).max(axis=1)
-    return found
 
 
 class ProbeAccuracy:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from euds.selection.coverage import clustered
+from euds.selection.preference import places_by_lot
 
 __all__ = ["MOST_STRATA", "interleaved", "strata_of"]
 
@@ -80,11 +81,6 @@ def interleaved(groups: Numbers, lots: Lots, *, seed: int) -> Floats:
     -------
     ndarray of float, shape (n,)
     """
-    order = np.lexsort((lots, groups))
     sizes = np.bincount(groups)
-    starts = np.cumsum(sizes) - sizes
-    ordered = groups[order]
     begins = np.random.default_rng([seed, 1]).random(len(sizes))
-    places = np.empty(len(groups))
-    places[order] = (np.arange(len(groups)) - starts[ordered] + begins[ordered]) / sizes[ordered]
-    return places
+    return np.asarray((places_by_lot(groups, lots) + begins[groups]) / sizes[groups])

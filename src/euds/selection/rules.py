@@ -19,6 +19,8 @@ from typing import Literal
 from euds.errors import OptionError, did_you_mean
 from euds.scores import canonical_score
 from euds.selection.automatic import automatic, automatic_with_labels
+from euds.selection.best_window import best_window
+from euds.selection.ccs import ccs, ccs_el2n
 from euds.selection.coverage import k_center, k_means
 from euds.selection.extremes import highest_first, instruction_difficulty, lowest_first
 from euds.selection.labelled import hardest_first, moderate, random_stratified
@@ -26,8 +28,6 @@ from euds.selection.middle import igse_and, igse_dist, igse_sum, middle_of
 from euds.selection.preference import Candidates, Preference, no_preference
 from euds.selection.resampling import dsir
 from euds.selection.semantic_duplicates import semdedup
-from euds.selection.strata import ccs, ccs_el2n
-from euds.selection.window import best_window
 
 __all__ = ["REASONS", "RULES", "Rule", "rule_descriptions", "rule_named"]
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from euds.selection import window
+from euds.selection import best_window
+from euds.selection.ridge import ridge_weights
 from euds.selection.select import select
-from euds.selection.window import ridge_weights
 from tests.conftest import make_pool
 from tests.selection.pools import vectors_for
 
@@ -45,7 +45,7 @@ def test_the_window_is_the_one_that_teaches_most(monkeypatch, keep, always_keep)
     )
     by_key = dict(zip(pool.frame["key"], hardness, strict=True))
     shown = np.array([by_key[key] for key in sorted(by_key)])
-    monkeypatch.setattr(window, "difficulty_of", lambda candidates: shown)
+    monkeypatch.setattr(best_window, "difficulty_of", lambda candidates: shown)
     selection = select(
         pool, rule="bws", keep=keep, vectors=vectors_for(pool, array), always_keep=always_keep
     )

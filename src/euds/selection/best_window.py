@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from euds.selection.coverage import needs_rows, vectors_shown
 from euds.selection.labelled import difficulty_of, labels_shown
 from euds.selection.preference import Candidates, Preference, no_preference
+from euds.selection.ridge import ridge_weights
 
-__all__ = ["best_window", "ridge_weights"]
+__all__ = ["best_window"]
 
 _STARTS = 21  # from the easiest rows to the hardest, in steps of 5 % of the way
 _PENALTY = 1.0
@@ -66,32 +67,3 @@ def _right_answers(inputs: Floats, labels: Numbers, learnt: Numbers) -> int:
     scores = inputs @ ridge_weights(inputs[learnt], one_hot, penalty=_PENALTY)
     # Rounded, since sums by several threads differ in the last digits: ties must stay ties.
     return int((np.round(scores, 9).argmax(axis=1) == labels).sum())
-
-
-def ridge_weights(inputs: Floats, targets: Floats, *, penalty: float) -> Floats:
-    """Return the weights of least squares with a penalty on their squared length.
-
-    Parameters
-    ----------
-    inputs : ndarray of float64, shape (rows, dimensions)
-        What is known of each row.
-    targets : ndarray of float64, shape (rows, outputs)
-        What it should give.
-    penalty : float
-        Above 0.
-
-    Returns
-    -------
-    ndarray of float64, shape (dimensions, outputs)
-
-    Notes
-    -----
-    The smaller of two systems of equations is solved: of as many unknowns as dimensions, or as rows
-    (the kernel form).
-    """
-    rows, dimensions = inputs.shape
-    if rows <= dimensions:
-        gram = inputs @ inputs.T + penalty * np.eye(rows)
-        return np.asarray(inputs.T @ np.linalg.solve(gram, targets))
-    covariance = inputs.T @ inputs + penalty * np.eye(dimensions)
-    return np.asarray(np.linalg.solve(covariance, inputs.T @ targets))

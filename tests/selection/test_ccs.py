@@ -5,9 +5,9 @@ import polars as pl
 import pytest
 
 from euds.scores import ScoreTable
-from euds.selection import strata
+from euds.selection import ccs
+from euds.selection.ccs import hardest_share, smallest_first
 from euds.selection.select import select
-from euds.selection.strata import hardest_share, smallest_first
 from tests.conftest import make_pool
 from tests.selection.pools import unit_vectors, vectors_for
 
@@ -79,7 +79,7 @@ def test_ccs_on_el2n_spreads_over_el2n(monkeypatch):
     )
     hardness = dict(zip(pool.frame["key"], table.frame["ge"], strict=True))
     by_key = np.array([hardness[key] for key in sorted(hardness)])
-    monkeypatch.setattr(strata, "difficulty_of", lambda candidates: by_key)
+    monkeypatch.setattr(ccs, "difficulty_of", lambda candidates: by_key)
     vectors = vectors_for(pool, unit_vectors(100))
     with_labels = select(pool, rule="ccs-el2n", keep=20, vectors=vectors)
     assert with_labels.ids == select(pool, table, rule="ccs", keep=20).ids
