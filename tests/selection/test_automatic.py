@@ -11,6 +11,7 @@ from euds.selection.automatic import automatic, automatic_with_labels, search
 from euds.selection.criteria import (
     Coverage,
     Draws,
+    ProbeAccuracy,
     mean_variance,
     reduced,
 )
@@ -126,6 +127,39 @@ def test_wrong_labels_agree_least():
     assert (found[~is_wrong] < 0).mean() < 0.15
 
 
+def test_agreement_is_judged_by_probes_that_did_not_see_the_row():
+    # Labels by lot can be learnt by heart from as many dimensions, but not be told from the others.
+    rng = np.random.default_rng(0)
+    features, labels = rng.normal(size=(150, 90)), rng.integers(2, size=150)
+    found = agreement(Ridge(features, labels, 0.1), np.arange(150), seed=0)
+    assert 0.3 < (found > 0).mean() < 0.7
+
+
+def test_no_row_is_asked_about_that_was_trained_on_and_fresh_rows_are_kept_for_last(monkeypatch):
+    vectors, labels, _ = blobs(300)
+    ranks = {"ie": mid_ranks(np.random.default_rng(1).random(300))}
+    draws = Draws(ranks, np.zeros(300, dtype=np.int64), 0.2, 0)
+    calls: list[tuple[set[int], set[int]]] = []
+    plain = Ridge.outputs
+
+    def watched(self, fit, ask):
+        calls.append((set(fit.tolist()), set(ask.tolist())))
+        return plain(self, fit, ask)
+
+    monkeypatch.setattr(Ridge, "outputs", watched)
+    probe = ProbeAccuracy(draws, vectors.astype(float), labels)
+    window = Window("ie", 0.1, 0.9)
+    for number in range(probe.rounds):
+        probe.worth(window, number)
+        probe.worth(Window("agreement", 0.1, 0.9), number)
+    searching = set().union(*(fit | ask for fit, ask in calls))
+    probe.fresh(window)
+    assert all(not fit & ask for fit, ask in calls)
+    (fresh,) = {frozenset(ask) for _, ask in calls[-8:]}
+    assert len(fresh) == 60
+    assert not fresh & searching
+
+
 def test_labels_that_are_wrong_are_left_out_where_there_are_many():
     vectors, labels, is_wrong = blobs(1500, wrong=0.35)
     pool = candidates(vectors, 120, labels=tuple(map(str, labels)))
@@ -143,10 +177,29 @@ def test_a_window_is_found_where_the_rest_of_the_pool_is_all_alike():
     vectors = unit_vectors(900, 32)
     vectors[:600] = vectors[0]
     ranks = {"ge": mid_ranks(np.concatenate([rng.random(600), 1 + rng.random(300)]))}
-    found = automatic(candidates(vectors, 90, ranks=ranks)).notes["search"]
+    preference = automatic(candidates(vectors, 90, ranks=ranks))
+    found = preference.notes["search"]
     assert found["criterion"] == "coverage"
     assert found["chosen"]["low"] > 0.3
     assert found["gain"] > 2
+    # Every row inside comes before every row outside, and of those the nearest first.
+    window = Window(**found["chosen"])
+    inside = window.holds(ranks)
+    assert preference.priority[inside].max() < preference.priority[~inside].min()
+    by_priority = np.argsort(preference.priority[~inside])
+    assert (np.diff(window.distance(ranks)[~inside][by_priority]) >= 0).all()
+
+
+def test_windows_are_parts_of_the_rows_that_an_interval_leaves():
+    vectors, _, _ = blobs(1000)
+    ranks = {"ie": mid_ranks(np.arange(1000.0))}
+    is_open = ranks["ie"] < 0.1
+    preference = automatic(candidates(vectors, 20, ranks=ranks, open=is_open))
+    search = preference.notes["search"]
+    assert (search["chosen"]["low"], search["chosen"]["high"]) == (EDGE, 1 - EDGE)
+    # Of the 100 open rows the outer four are outside; by the pool's ranks it would be twenty.
+    assert (preference.priority < 1).sum() == 96
+    assert is_open[preference.priority < 1].all()
 
 
 def test_where_scores_mean_nothing_no_window_is_used():
