@@ -217,6 +217,9 @@ def test_a_row_that_must_stay_stays_though_it_is_in_the_other_file():
     selection = select(pool, table, keep=6, against=test, always_keep=["00008"])
     assert "00008" in selection.ids
     assert selection.reasons["near-duplicate of texts given"] == 1
+    # What stays counts among the ranks; what is taken out does not.
+    ranks = selection.frame.filter(pl.col("id").is_in(["00008", "00009"])).sort("id")["rank_ie"]
+    assert ranks.is_null().to_list() == [False, True]
 
 
 def test_the_rule_full_and_senseless_wishes_are_refused():
