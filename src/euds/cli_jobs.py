@@ -142,24 +142,21 @@ def default_folder(inputs: list[str], ending: str = "euds") -> Path:
 
 def request_of(selecting: SelectingOptions) -> dict[str, Any]:
     """Return what `select` is asked for, checked as far as it can be without scores."""
-    from euds.scores import SCORE_COLUMNS
-    from euds.selection.request import check_target
-    from euds.selection.rules import rule_named
-    from euds.selection.select import check_request
+    from euds.selection.request import check_request, check_target
 
     request: dict[str, Any] = {
         "keep": selecting.keep,
         "keep_tokens": selecting.keep_tokens,
         "rule": selecting.rule,
-        "interval": selecting.interval or "middle",
+        "interval": selecting.interval,
         "entropies": split_names(selecting.entropies),
         "near_duplicates": selecting.near_duplicates,
         "quota": selecting.quota,
         "soft": selecting.soft,
+        "use_labels": selecting.use_labels,
     }
-    check_request(**request)
-    rules = [rule_named(selecting.rule, SCORE_COLUMNS)]
-    check_target(rules, is_given=selecting.target is not None)
+    asked = check_request(**request)
+    check_target([asked.rule], is_given=selecting.target is not None)
     return {
         **request,
         "always_keep": read_ids(selecting.always_keep),
@@ -184,17 +181,24 @@ def select_rows(
     *,
     target: "Texts | None",
 ) -> "Selection":
-    """Select, with vectors if something needs them."""
-    from euds.selection.select import needs_vectors, select
+    """Select; vectors are made first, so that the ledger tells what they cost."""
+    import inspect
 
+    from euds.selection.request import check_request
+    from euds.selection.select import select
+    from euds.selection.sentence_vectors import vectors_for
+
+    checked = inspect.signature(check_request).parameters
+    asked = check_request(
+        **{name: value for name, value in request.items() if name in checked},
+        score_names=table.names,
+    )
     vectors = None
-    if needs_vectors(table.names, **request):
-        from euds.vectors import vectors_of
-
+    if asked.vectors_for is not None:
         progress = progress_for(quiet=output.quiet)
         try:
             with ledger.stage("vectors"):
-                vectors = vectors_of(pool.texts, progress=progress)
+                vectors, _ = vectors_for(asked, pool, table, progress=progress)
         finally:
             progress.close()
     with ledger.stage("selecting"):

@@ -138,7 +138,8 @@ class Labelled:
         if found is None:
             return request
         if found["keep"] == 1:  # every row, which no other rule promises
-            return {**request, "rule": "full", "keep": None, "interval": "middle"}
+            everything = {"rule": "full", "keep": None, "interval": None, "use_labels": False}
+            return {**request, **everything}
         return {**request, "keep": found["rows"]}
 
     def deliver(self, pool: "Pool", selection: "Selection", ledger: "Ledger") -> "Selection":

@@ -146,19 +146,28 @@ class SelectingOptions:
         int | None, _select("A number of tokens: never more, short by under one row.", min=1)
     ] = None
     rule: Annotated[
-        str,
+        str | None,
         _select(
-            "igse, igse-and, igse-dist, ie, ge, se, perplexity, length, any score column; longest, "
-            "shortest, perplexity-high, perplexity-low, hes, uncertain, ifd, ccs, dsir; k-means, "
-            "k-center, semdedup; random, full; with labels random-stratified, el2n, ccs-el2n, bws, "
-            "moderate."
+            "auto, igse, igse-and, igse-dist, ie, ge, se, perplexity, length, any score column; "
+            "longest, shortest, perplexity-high, perplexity-low, hes, uncertain, ifd, ccs, dsir; "
+            "k-means, k-center, semdedup; random, full; with labels auto-labels, "
+            "random-stratified, el2n, ccs-el2n, bws, moderate. | auto; beside an "
+            "interval or --soft igse"
         ),
-    ] = "igse"
+    ] = None
+    use_labels: Annotated[
+        bool,
+        _select(
+            "Let the automatic rule look at the labels of the pool: it compares windows by what a "
+            "probe learns from them.",
+            "--use-labels",
+        ),
+    ] = False
     interval: Annotated[
         list[str] | None,
         _select(
-            "middle; ranks such as 0.3:0.7; raw values such as ie_plugin=2.5:4.0. Repeatable. | "
-            "middle"
+            "auto: it is looked for; middle; ranks such as 0.3:0.7; raw values such as "
+            "ie_plugin=2.5:4.0. Repeatable. | auto"
         ),
     ] = None
     entropies: Annotated[str, _select("What the igse rules combine, as far as it is scored.")] = (
@@ -220,7 +229,7 @@ class ProvingOptions:
             "Rules to prove, comma separated, of those that 'euds select --rule' knows. Random and "
             "full are always compared with."
         ),
-    ] = "igse,length"
+    ] = "auto,length"
     target: Target = None
     trainer: Annotated[
         str,

@@ -71,7 +71,7 @@ def scored():
 
 @pytest.fixture(scope="session")
 def selected(scored):
-    return select(*scored, keep=0.16)
+    return select(*scored, rule="igse", keep=0.16)
 
 
 def proof_results():
@@ -311,7 +311,7 @@ def hostile():
     table = ScoreTable(
         table.frame.with_columns(se_option=pl.Series(labels, dtype=pl.String)), table.provenance
     )
-    return pool, table, select(pool, table, keep=0.3)
+    return pool, table, select(pool, table, rule="igse", keep=0.3)
 
 
 @pytest.fixture(scope="session")

@@ -210,7 +210,7 @@ def test_one_score_is_set_against_length(tmp_path, scored):
 def test_a_score_that_is_the_same_for_all_rows_does_no_harm(tmp_path, scored):
     pool, table = scored
     flat = ScoreTable(table.frame.with_columns(se=pl.lit(1.0986)))
-    page = written(tmp_path, pool, flat, select(pool, flat, keep=0.2))
+    page = written(tmp_path, pool, flat, select(pool, flat, rule="igse", keep=0.2))
     (bars,) = [
         rows
         for rows in page.data["charts"]["distribution-se"]["datasets"].values()
@@ -224,7 +224,7 @@ def test_a_score_that_is_the_same_for_all_rows_does_no_harm(tmp_path, scored):
 def test_without_texts_no_text_is_in_any_file(tmp_path):
     texts = [f"secret{index} words of a user" for index in range(80)]
     pool, table = scored_pool(texts, [f"answer{index} of its own" for index in range(80)])
-    selection = select(pool, table, keep=0.3)
+    selection = select(pool, table, rule="igse", keep=0.3)
     arguments = {"pool": pool, "table": table, "selection": selection}
     summary = summarise(pool, table, selection)
     summary_shows_texts = "secret" in json.dumps(summary)

@@ -124,5 +124,7 @@ def test_an_interval_in_raw_values_is_shaded_as_given(scored):
 def test_labels_that_look_alike_stay_apart():
     labels = ["a", "a\u200b", "", " "] * 25
     pool, table = scored_pool([f"text {index}" for index in range(100)], labels)
-    bars = rows_with(figures((pool, table), select(pool, table, keep=0.5))["classes"], "share")
+    bars = rows_with(
+        figures((pool, table), select(pool, table, rule="igse", keep=0.5))["classes"], "share"
+    )
     assert len({row["class"] for row in bars}) == 4

@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from euds.errors import OptionError
+from euds.errors import ModelNotFoundError, OptionError
 from euds.pool import Pool, Texts
 from euds.scores import ScoreTable
 from euds.selection import repeats
@@ -104,21 +104,27 @@ def test_a_draw_is_uniform_over_the_rows_that_stand():
 
 def test_near_duplicates_are_kept_on_request_in_large_pools_and_by_full(monkeypatch):
     pool, table, _ = pool_with_repeats()
-    assert "near-duplicate" not in select(pool, table, keep=5, near_duplicates="keep").reasons
+    assert (
+        "near-duplicate"
+        not in select(pool, table, rule="igse", keep=5, near_duplicates="keep").reasons
+    )
     assert len(select(pool, table, rule="full")) == 20
     monkeypatch.setattr(repeats, "MOST_CHARACTERS", 100)
-    selection = select(pool, table, keep=5)
+    selection = select(pool, table, rule="igse", keep=5)
     assert "near-duplicate" not in selection.reasons
     assert any("were not looked for" in warning for warning in selection.warnings)
-    assert select(pool, table, keep=5, near_duplicates="drop").reasons["near-duplicate"] == 2
+    assert (
+        select(pool, table, rule="igse", keep=5, near_duplicates="drop").reasons["near-duplicate"]
+        == 2
+    )
 
 
 def test_the_order_of_rows_changes_nothing():
     pool, table, _ = pool_with_repeats()
     for options in ({}, {"against": make_pool([OTHERS[4]])}, {"soft": True}):
-        first = select(pool, table, keep=9, **options).frame
+        first = select(pool, table, rule="igse", keep=9, **options).frame
         other_pool, other_table = shuffled(pool, table, seed=3)
-        second = select(other_pool, other_table, keep=9, **options).frame
+        second = select(other_pool, other_table, rule="igse", keep=9, **options).frame
         assert first.sort("id").equals(second.sort("id"))
 
 
@@ -162,13 +168,15 @@ def test_near_duplicates_by_embedding():
     array = unit_vectors(20)
     array[7] = array[12]
     vectors = vectors_for(pool, array)
-    frame = select(pool, table, keep=9, near_duplicates="embedding", vectors=vectors).frame
+    frame = select(
+        pool, table, rule="igse", keep=9, near_duplicates="embedding", vectors=vectors
+    ).frame
     first, second = pool.frame[[7, 12]].sort("key")["id"]
     assert frame.filter(reason="near-duplicate").select("id", "duplicate_of").rows() == [
         (second, first)
     ]
-    with pytest.raises(OptionError, match="needs sentence vectors"):
-        select(pool, table, keep=9, near_duplicates="embedding")
+    with pytest.raises(ModelNotFoundError):
+        select(pool, table, rule="igse", keep=9, near_duplicates="embedding")
 
 
 @pytest.mark.parametrize("rule", [*BUDGETED, "full"])
@@ -193,10 +201,10 @@ def test_what_is_taken_out_counts_in_no_rank():
     pool, table, _ = pool_with_repeats()
     test = Texts.of([OTHERS[5], OTHERS[6]])
     without = pool.take(~pl.Series(np.isin(np.arange(20), [8, 9])))
-    here = select(pool, table, keep=6, against=test).frame.filter(
+    here = select(pool, table, rule="igse", keep=6, against=test).frame.filter(
         ~pl.col("id").is_in(["00008", "00009"])
     )
-    there = select(without, table, keep=6).frame
+    there = select(without, table, rule="igse", keep=6).frame
     assert here.equals(there)
 
 
@@ -206,7 +214,7 @@ def test_labels_of_the_other_file_are_not_looked_at():
         make_pool([OTHERS[5], OTHERS[6]], labels=labels)
         for labels in (None, ["a", "b"], ["b", "a"])
     ]
-    frames = [select(pool, table, keep=6, against=test).frame for test in tests]
+    frames = [select(pool, table, rule="igse", keep=6, against=test).frame for test in tests]
     assert frames[0].equals(frames[1])
     assert frames[0].equals(frames[2])
 
@@ -214,7 +222,7 @@ def test_labels_of_the_other_file_are_not_looked_at():
 def test_a_row_that_must_stay_stays_though_it_is_in_the_other_file():
     pool, table, _ = pool_with_repeats()
     test = [make_pool([OTHERS[5]]), Texts.of([OTHERS[6]])]
-    selection = select(pool, table, keep=6, against=test, always_keep=["00008"])
+    selection = select(pool, table, rule="igse", keep=6, against=test, always_keep=["00008"])
     assert "00008" in selection.ids
     assert selection.reasons["near-duplicate of texts given"] == 1
     # What stays counts among the ranks; what is taken out does not.
@@ -227,4 +235,4 @@ def test_the_rule_full_and_senseless_wishes_are_refused():
     with pytest.raises(OptionError, match="keeps every row"):
         select(pool, table, rule="full", near_duplicates="drop")
     with pytest.raises(OptionError, match="auto, drop, keep, embedding"):
-        select(pool, table, keep=5, near_duplicates="remove")
+        select(pool, table, rule="igse", keep=5, near_duplicates="remove")

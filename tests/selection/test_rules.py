@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from euds.errors import InputError, OptionError
+from euds.errors import InputError, ModelNotFoundError, OptionError
 from euds.pool import Pool, Texts
 from euds.scores import ScoreTable
 from euds.selection.request import check_target
@@ -121,10 +121,10 @@ def test_a_rule_is_shown_what_it_asked_for_and_nothing_else(rule, monkeypatch):
     pool, table, vectors = rich_pool()
     selection = select(pool, table, rule=rule, vectors=vectors, target=TARGET)
     (candidates,) = shown
-    needs = watched.needs
+    needs, takes = watched.needs, watched.takes
     assert (candidates.labels is not None) == ("labels" in needs)
     for name in ("vectors", "texts", "target"):
-        assert (getattr(candidates, name) is not None) == (name in needs)
+        assert (getattr(candidates, name) is not None) == (name in takes)
     assert set(candidates.values) == (set(watched.scores) if "values" in needs else set())
     assert selection.settings["uses_labels"] == ("labels" in needs)
     if candidates.labels is None:
@@ -164,11 +164,10 @@ def test_of_equal_texts_one_with_a_label_stands_for_all(rule):
 
 
 @pytest.mark.parametrize("rule", [name for name, rule in RULES.items() if "vectors" in rule.needs])
-def test_without_vectors_the_error_says_how_to_get_them(rule):
+def test_without_an_encoder_the_error_says_how_to_get_one(rule):
     pool, table, vectors = rich_pool()
-    with pytest.raises(OptionError, match="needs sentence vectors") as caught:
+    with pytest.raises(ModelNotFoundError, match="euds models get"):
         select(pool, table, rule=rule, target=TARGET)
-    assert "euds.vectors.vectors_of(pool.texts)" in str(caught.value)
     some = Vectors(vectors.keys[1:], vectors.array[1:], None)
     with pytest.raises(InputError, match="no vector"):
         select(pool, table, rule=rule, vectors=some)

@@ -59,7 +59,7 @@ def test_the_order_of_rows_changes_nothing(rule):
 
 def test_every_dropped_row_has_a_reason_and_no_kept_row_has():
     pool, table = scored_pool()
-    frame = select(pool, table, keep=0.16).frame
+    frame = select(pool, table, rule="igse", keep=0.16).frame
     assert frame.filter("kept")["reason"].null_count() == 80
     assert frame.filter(~pl.col("kept"))["reason"].null_count() == 0
     assert set(frame["reason"].drop_nulls()) == {"below igse", "above igse"}
@@ -98,7 +98,7 @@ def test_igse_sum_agrees_with_a_naive_computation():
     total = [sum(three) for three in zip(*map(normal_scores, ("ie", "ge", "se")), strict=True)]
     middle = sorted(range(ROWS), key=total.__getitem__)[210:290]
     expected = {pool.frame["id"][row] for row in middle}
-    assert set(select(pool, table, keep=0.16).ids) == expected
+    assert set(select(pool, table, rule="igse", keep=0.16).ids) == expected
 
 
 def test_a_fixed_interval_keeps_all_inside_unless_a_budget_says_less():
@@ -134,7 +134,7 @@ def test_two_raw_intervals_must_both_hold():
 def test_a_token_budget_is_never_exceeded_and_short_by_less_than_a_row(budget):
     pool, table = scored_pool(rows=60)
     tokens = dict(table.frame.select("id", "ge_tokens").iter_rows())
-    selection = select(pool, table, keep_tokens=budget)
+    selection = select(pool, table, rule="igse", keep_tokens=budget)
     spent = sum(tokens[one] for one in selection.ids)
     assert spent <= budget
     left = [tokens[one] for one in tokens if one not in set(selection.ids)]
@@ -159,7 +159,7 @@ def test_full_keeps_everything_even_repeats_and_unscored_rows():
 
 def test_unscored_rows_are_dropped_with_the_score_that_is_missing():
     pool, table = scored_pool(rows=50, ge=[None] * 5 + [float(index) for index in range(45)])
-    selection = select(pool, table, keep=0.5)
+    selection = select(pool, table, rule="igse", keep=0.5)
     assert selection.reasons["unscored ge"] == 5
     assert len(selection) == 25
 
@@ -167,7 +167,7 @@ def test_unscored_rows_are_dropped_with_the_score_that_is_missing():
 def test_a_budget_that_cannot_be_met_says_what_there_is():
     pool, table = scored_pool(rows=50, ge=[None] * 5 + [float(index) for index in range(45)])
     with pytest.raises(OptionError, match="cannot be met") as caught:
-        select(pool, table, keep=1.0)
+        select(pool, table, rule="igse", keep=1.0)
     assert "5 unscored" in str(caught.value)
     assert "--keep 45" in str(caught.value)
 
@@ -175,11 +175,11 @@ def test_a_budget_that_cannot_be_met_says_what_there_is():
 def test_rows_that_must_stay_stay_and_count():
     pool, table = scored_pool(rows=50, ge=[None] * 5 + [float(index) for index in range(45)])
     always = ["00000", "00007"]  # the first has no score
-    selection = select(pool, table, keep="10", always_keep=always)
+    selection = select(pool, table, rule="igse", keep="10", always_keep=always)
     assert len(selection) == 10
     assert set(always) <= set(selection.ids)
     with pytest.raises(OptionError, match="more than the budget"):
-        select(pool, table, keep="1", always_keep=always)
+        select(pool, table, rule="igse", keep="1", always_keep=always)
     with pytest.raises(OptionError, match="not in the pool"):
         select(pool, table, always_keep=["nobody"])
 
@@ -193,7 +193,7 @@ def test_a_duplicate_that_must_stay_takes_its_twins_place():
 
 def test_a_score_full_of_ties_leaves_igse_with_a_warning():
     pool, table = scored_pool(se=[0.0, 1.0] * (ROWS // 2))
-    selection = select(pool, table, keep=0.16)
+    selection = select(pool, table, rule="igse", keep=0.16)
     assert selection.settings["scores"] == ["ie", "ge"]
     assert any("se is left out of IGSE: 100%" in warning for warning in selection.warnings)
 
@@ -254,7 +254,7 @@ def test_senseless_requests_are_refused(arguments, message):
 def test_scores_may_be_partial():
     pool, table = scored_pool()
     only = ScoreTable(table.frame.select("id", "ie", "words"))
-    assert select(pool, only, keep=0.1).settings["scores"] == ["ie"]
+    assert select(pool, only, rule="igse", keep=0.1).settings["scores"] == ["ie"]
     with pytest.raises(OptionError, match="no score 'ge'"):
         select(pool, only, rule="ge")
 
@@ -279,11 +279,11 @@ def test_igse_dist_agrees_with_a_naive_computation():
 def test_a_budget_that_pays_for_nothing_or_for_more_than_all_is_refused():
     pool, table = scored_pool(rows=20)
     with pytest.raises(OptionError, match="no row would be kept"):
-        select(pool, table, keep_tokens=1)
+        select(pool, table, rule="igse", keep_tokens=1)
     with pytest.raises(OptionError, match="--keep-tokens"):
-        select(pool, table, keep_tokens=10**9)
+        select(pool, table, rule="igse", keep_tokens=10**9)
     with pytest.raises(OptionError, match="no row would be kept"):
-        select(pool, table, keep=0.001)
+        select(pool, table, rule="igse", keep=0.001)
 
 
 def test_raw_intervals_need_a_column_of_numbers():

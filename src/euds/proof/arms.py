@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from euds.errors import OptionError
 from euds.pool import Pool, Texts
 from euds.scores import ScoreTable
+from euds.selection.request import AUTO
 from euds.selection.rules import Rule, rule_named
 from euds.selection.select import select
 from euds.selection.selection import Selection
@@ -234,7 +235,7 @@ def _arm_of(
     """Return the arm of a selection; a rule that draws has a draw of its own for each seed."""
     settings = selection.settings
     rule = rule_named(settings["rule"], tuple(settings["scores"]))
-    if rule.is_draw and settings["interval"] == ["middle"]:
+    if rule.is_draw and settings["interval"] in ([AUTO], ["middle"]):
         return drawn_arm(
             pool,
             rule.name,
@@ -260,8 +261,8 @@ def same_rows_arm(selection: Selection, seeds: Sequence[int], seconds: float = 0
 
 
 def _spoken(selection: Selection) -> str:
-    """Return the rule, with its interval if that is not the middle."""
-    intervals = [one for one in selection.settings["interval"] if one != "middle"]
+    """Return the rule, with the interval that it was given."""
+    intervals = [one for one in selection.settings["interval"] if one not in (AUTO, "middle")]
     return " ".join([selection.settings["rule"], *intervals])
 
 

@@ -49,7 +49,7 @@ def arm_costs(
         scoring = [spent.get(name) for name in sorted(scorers)]
         unknown |= {name for name in scorers if spent.get(name) is None}
         reading: float | None = 0.0
-        if "vectors" in rule_named(arm.rule, tuple(settings["scores"])).needs:
+        if "vectors" in rule_named(arm.rule, tuple(settings["scores"])).takes:
             reading = None if vectors is None else vectors.seconds
             unknown |= {"vectors"} if reading is None else set()
         costs[arm.name] = ArmCost(

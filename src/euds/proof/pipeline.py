@@ -94,7 +94,7 @@ def prove_rules(
     pool: Pool,
     test: Pool | float,
     *,
-    rules: Sequence[str] = ("igse", "length"),
+    rules: Sequence[str] = ("auto", "length"),
     keeps: Sequence[float | str] = (0.16,),
     entropies: Sequence[str] = SCORERS,
     scoring: Mapping[str, Any] | None = None,
@@ -332,6 +332,6 @@ def _scored(
 def _vectors(
     pool: Pool, rules: Sequence[Rule], encoder: str, progress: Progress, store: Store | None
 ) -> Vectors | None:
-    if not any("vectors" in rule.needs for rule in rules):
+    if not any("vectors" in rule.takes for rule in rules):
         return None
     return vectors_of(pool.texts, encoder=encoder, store=store, progress=progress)

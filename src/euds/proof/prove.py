@@ -10,7 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from euds.errors import OptionError, check_settings, did_you_mean
+from euds.errors import (
+    MissingExtraError,
+    ModelNotFoundError,
+    OptionError,
+    check_settings,
+    did_you_mean,
+)
 from euds.ledger import Ledger
 from euds.near_duplicates import Groups
 from euds.pool import Pool, Texts
@@ -28,8 +34,9 @@ from euds.proof.trainers import TrainerOptions, trainer_named
 from euds.proof.training import Settings
 from euds.runs import package_versions
 from euds.scores import ScoreTable
+from euds.selection.rules import RULES
 from euds.selection.selection import Selection
-from euds.vectors import Vectors
+from euds.vectors import Vectors, vectors_of
 
 __all__ = [
     "Proof",
@@ -201,6 +208,8 @@ def prove(
     held = held_apart(pool, test, chosen)
     seeds = range(chosen.seed, chosen.seed + chosen.seeds)
     spent = ledger if ledger is not None else Ledger()
+    if vectors is None:
+        vectors = _vectors(pool, selections, spent, progress)
     basis = Basis(scores, vectors, target)
     arms = make_arms(pool, selections, seeds=seeds, seconds=selecting_seconds, basis=basis)
     trained = train_arms(
@@ -279,6 +288,20 @@ def prove(
             "written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         }
     )
+
+
+def _vectors(
+    pool: Pool, selections: Sequence[Selection], ledger: Ledger, progress: Progress | None
+) -> Vectors | None:
+    """Return the vectors that a rule found by itself when it selected: it will draw from them."""
+    rules = [RULES.get(one.settings["rule"]) for one in selections]
+    if not any(rule is not None and "vectors" in rule.is_better_with for rule in rules):
+        return None
+    with ledger.stage("vectors"):
+        try:
+            return vectors_of(pool.texts, progress=progress)
+        except (MissingExtraError, ModelNotFoundError):
+            return None  # it did without, and will again
 
 
 @dataclass(frozen=True)

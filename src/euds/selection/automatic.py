@@ -8,13 +8,14 @@ rows (with labels) that played no part in finding it. Only if it is better there
 Otherwise rows are drawn from everything but the ends of IGSE.
 
 Inside the window rows are drawn alike from all clusters of the vectors. So the fallback is no
-worse than random rows but for luck, of which it has less.
+worse than random rows but for luck, of which it has less. Without vectors there is no search: the
+fallback is taken, and its rows are drawn from the whole of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -156,7 +157,7 @@ def automatic_with_labels(candidates: Candidates) -> Preference:
 
 
 def _automatic(candidates: Candidates, *, classes: Numbers | None) -> Preference:
-    if not candidates.leaves_a_choice or candidates.vectors is None:
+    if not candidates.leaves_a_choice:
         return no_preference(candidates.rows)
     numbers = np.flatnonzero(candidates.open)
     keep = candidates.keep or round(_DEFAULT_KEEP * len(numbers))
@@ -165,6 +166,10 @@ def _automatic(candidates: Candidates, *, classes: Numbers | None) -> Preference
         name: mid_ranks(np.where(candidates.open, one, np.nan))
         for name, one in with_combinations(candidates.ranks).items()
     }
+    if candidates.vectors is None:
+        # Nothing to tell rows apart by: all but the ends, as where the search finds nothing.
+        widest = windows_over(ranks, keep / len(numbers))[0]
+        return _drawn_from(widest, candidates, ranks, np.zeros(candidates.rows, dtype=np.int64))
     strata = strata_of(
         candidates.vectors[numbers], keep, lots=candidates.lots[numbers], seed=candidates.seed
     )
@@ -193,7 +198,10 @@ def _automatic(candidates: Candidates, *, classes: Numbers | None) -> Preference
                 order = np.arange(len(numbers))
                 whole[numbers] = mid_ranks(agreement(ridge, order, seed=candidates.seed))
                 ranks[AGREEMENT] = whole
-    return _drawn_from(found, candidates, ranks, spread)
+    if found is None:
+        return _drawn_from(None, candidates, ranks, spread)
+    preference = _drawn_from(found.chosen, candidates, ranks, spread)
+    return replace(preference, notes={"search": found.as_dict()})
 
 
 def with_combinations(ranks: Ranks) -> dict[str, Floats]:
@@ -257,11 +265,10 @@ def _trial(window: Window, worths: Floats, widest: Floats) -> Trial:
 
 
 def _drawn_from(
-    found: Search | None, candidates: Candidates, ranks: Ranks, strata: Numbers
+    window: Window | None, candidates: Candidates, ranks: Ranks, strata: Numbers
 ) -> Preference:
     """Prefer the rows of a window, alike from each stratum, then those nearest to it."""
-    window = Window("", 0.0, 1.0) if found is None else found.chosen
-    if found is None:
+    if window is None:
         distance, below = np.zeros(candidates.rows), np.zeros(candidates.rows, dtype=np.bool_)
     else:
         distance = window.distance(ranks)
@@ -270,11 +277,11 @@ def _drawn_from(
     places = np.flatnonzero(inside)
     priority = 1 + distance
     priority[places] = interleaved(strata[places], candidates.lots[places], seed=candidates.seed)
-    reason = np.where(below, f"below {window.score}", f"above {window.score}")
+    score = "" if window is None else window.score
+    reason = np.where(below, f"below {score}", f"above {score}")
     return Preference(
         priority=priority,
         reason=np.where(distance == 0, "over budget", reason),
-        judged={} if found is None else {window.score: ranks[window.score]},
+        judged={} if window is None else {score: ranks[score]},
         drawn_from=np.where(inside, strata, strata.max(initial=0) + 1),
-        notes={} if found is None else {"search": found.as_dict()},
     )

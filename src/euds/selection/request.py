@@ -1,4 +1,9 @@
-"""What a user asks of selecting, checked as far as it can be before there are scores."""
+"""What a user asks of selecting, checked as far as it can be before there are scores.
+
+Rule and interval go together. Nobody has to name either: the automatic rule looks for its own
+interval. An interval that is given is one of IGSE unless another score is named, and so is a soft
+one.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +20,7 @@ from euds.selection.repeats import NearDuplicates, check_near_duplicates
 from euds.selection.rules import Rule, rule_named
 
 __all__ = [
+    "AUTO",
     "DEFAULT_KEEP",
     "Request",
     "budget_of",
@@ -22,10 +28,14 @@ __all__ = [
     "check_target",
     "intervals_of",
     "read_request",
+    "rule_asked",
 ]
 
 DEFAULT_KEEP = 0.16
 """The share behind the EUDS paper's headline, 84 % less data (arXiv 2602.17465)."""
+
+AUTO = "auto"
+_WITH_LABELS = "auto-labels"
 
 
 @dataclass(frozen=True)
@@ -57,25 +67,34 @@ class Request:
 
     @property
     def vectors_for(self) -> str | None:
-        """What needs sentence vectors, in words; None if nothing does."""
-        if "vectors" in self.rule.needs:
-            return f"the rule {self.rule.name}"
+        """What needs sentence vectors, or is better with them, in words; None if nothing is."""
         if self.quota is not None and self.quota.column == CLUSTERS:
             return "the quota of clusters"
         if self.near_duplicates == "embedding":
             return "finding near-duplicates by embedding"
+        if "vectors" in self.rule.takes:
+            return f"the rule {self.rule.name}"
         return None
+
+    @property
+    def must_have_vectors(self) -> bool:
+        """Whether it cannot be done without sentence vectors."""
+        alone = self.vectors_for == f"the rule {self.rule.name}"
+        return self.vectors_for is not None and not (
+            alone and "vectors" in self.rule.is_better_with
+        )
 
 
 def read_request(
     *,
-    rule: str,
+    rule: str | None,
     keep: float | str | None,
     keep_tokens: int | None,
-    interval: str | Sequence[str],
+    interval: str | Sequence[str] | None,
     near_duplicates: NearDuplicates,
     quota: str | None,
     soft: bool,
+    use_labels: bool,
     score_names: tuple[str, ...],
 ) -> Request:
     """Read what `select` is asked for.
@@ -85,8 +104,9 @@ def read_request(
     OptionError
         If it makes no sense, or does not go together.
     """
-    intervals = intervals_of(interval)
-    chosen = rule_named(rule, score_names)
+    parts = [interval] if isinstance(interval, str) else list(interval or ())
+    chosen = rule_asked(rule, parts, soft=soft, use_labels=use_labels, score_names=score_names)
+    intervals = intervals_of([one for one in parts if one != AUTO])
     budget = budget_of(chosen, intervals, keep=keep, keep_tokens=keep_tokens)
     check_near_duplicates(near_duplicates)
     request = Request(
@@ -112,6 +132,55 @@ def read_request(
     return request
 
 
+def rule_asked(
+    rule: str | None,
+    interval: Sequence[str],
+    *,
+    soft: bool,
+    use_labels: bool,
+    score_names: tuple[str, ...],
+) -> Rule:
+    """Return the rule that is meant.
+
+    Parameters
+    ----------
+    rule : str or None
+        A rule's name, if one was given.
+    interval : sequence of str
+        The intervals that were given.
+    soft, use_labels : bool
+        Whether a soft interval is asked for, and whether labels may be looked at.
+    score_names : tuple of str
+        The scores that are rules too.
+
+    Raises
+    ------
+    OptionError
+        If there is no such rule, or these do not go together.
+    """
+    looks_itself = AUTO in interval or (not interval and not soft)
+    name = rule or (AUTO if looks_itself else "igse")
+    if AUTO in interval:
+        # "The interval of IGSE, found automatically" is what the automatic rule does.
+        name = AUTO if name in ("igse", "igse-sum") else name
+        if len(interval) > 1 or name not in (AUTO, _WITH_LABELS):
+            raise OptionError(
+                "the automatic interval looks at all entropies, and goes with nothing else",
+                got=", ".join([*interval, *([] if rule is None else [f"the rule {rule}"])]),
+                next_step="leave out the rule and other intervals; --entropies ge looks at one",
+            )
+    if use_labels and name == AUTO:
+        name = _WITH_LABELS
+    chosen = rule_named(name, score_names)
+    if use_labels and not chosen.uses_labels:
+        raise OptionError(
+            f"the rule {chosen.name} looks at no labels",
+            where="--use-labels",
+            expected="no rule and no interval, or a rule that looks at labels such as bws",
+        )
+    return chosen
+
+
 def _check_soft(request: Request) -> None:
     rule, budget = request.rule, request.budget
     if rule.is_draw or rule.needs_rows:
@@ -134,16 +203,18 @@ def _check_soft(request: Request) -> None:
 
 def check_request(
     *,
-    rule: str,
+    rule: str | None,
     keep: float | str | None,
     keep_tokens: int | None,
-    interval: str | Sequence[str],
+    interval: str | Sequence[str] | None,
     entropies: Sequence[str],
     near_duplicates: NearDuplicates = "auto",
     quota: str | None = None,
     soft: bool = False,
-) -> None:
-    """Check what can be checked of a request before there are scores; see `select`.
+    use_labels: bool = False,
+    score_names: tuple[str, ...] = (),
+) -> Request:
+    """Check what can be checked of a request before there are scores, and read it; see `select`.
 
     Raises
     ------
@@ -158,7 +229,8 @@ def check_request(
         near_duplicates=near_duplicates,
         quota=quota,
         soft=soft,
-        score_names=SCORE_COLUMNS,
+        use_labels=use_labels,
+        score_names=(*SCORE_COLUMNS, *score_names),
     )
     named = [canonical_score(name) for name in entropies]
     for name in [*named, *(one.column for one in request.intervals if one.column is not None)]:
@@ -168,6 +240,7 @@ def check_request(
                 expected=", ".join(SCORE_COLUMNS),
                 next_step=did_you_mean(name, SCORE_COLUMNS),
             )
+    return request
 
 
 def check_target(rules: Sequence[Rule], *, is_given: bool) -> None:
@@ -194,10 +267,9 @@ def check_target(rules: Sequence[Rule], *, is_given: bool) -> None:
         )
 
 
-def intervals_of(interval: str | Sequence[str]) -> list[Interval]:
+def intervals_of(interval: Sequence[str]) -> list[Interval]:
     """Return the intervals that were asked for; ``middle`` is none."""
-    parts = [interval] if isinstance(interval, str) else interval
-    return [one for one in map(parse_interval, parts) if one is not None]
+    return [one for one in map(parse_interval, interval) if one is not None]
 
 
 def budget_of(

@@ -50,7 +50,9 @@ class Rule:
         The score columns it needs; None takes the entropies that the caller combines.
     needs : frozenset of {"vectors", "labels", "values", "texts", "target", "options"}
         What it needs beside ranks, and is therefore shown; ``values`` are those of its scores,
-        ``options`` the model's own answers, if it was asked for any.
+        ``options`` the model's own answers.
+    is_better_with : frozenset of the same
+        What it is shown too where it is to be had, and can do without.
     is_draw : bool
         Whether another seed is another draw.
     needs_rows : bool
@@ -64,9 +66,15 @@ class Rule:
     prefer: Callable[[Candidates], Preference]
     scores: tuple[str, ...] | None = ()
     needs: frozenset[Need] = frozenset()
+    is_better_with: frozenset[Need] = frozenset()
     is_draw: bool = False
     needs_rows: bool = False
     length_free: bool = True
+
+    @property
+    def takes(self) -> frozenset[Need]:
+        """All that it is shown beside ranks."""
+        return self.needs | self.is_better_with
 
     @property
     def uses_labels(self) -> bool:
@@ -116,7 +124,7 @@ RULES = {
             "covers the pool better",
             automatic,
             scores=None,
-            needs=frozenset({"vectors", "options"}),
+            is_better_with=frozenset({"vectors", "options"}),
             is_draw=True,
         ),
         Rule(

@@ -7,9 +7,7 @@ rule says that it uses them.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -17,6 +15,7 @@ from numpy.typing import NDArray
 
 from euds.errors import OptionError
 from euds.pool import Pool, Texts
+from euds.progress_bars import default_progress
 from euds.scores import ScoreTable, canonical_score
 from euds.selection.deciding import NEAR_DUPLICATE, Case, Decision, decide
 from euds.selection.diagnosis import MOST_TIES, diagnose
@@ -34,13 +33,7 @@ from euds.selection.repeats import (
     stand_ins_by_cosine,
     stand_ins_by_words,
 )
-from euds.selection.request import (
-    DEFAULT_KEEP,
-    Request,
-    check_request,
-    check_target,
-    read_request,
-)
+from euds.selection.request import AUTO, DEFAULT_KEEP, Request, check_request, check_target
 from euds.selection.rows import (
     distinct_rows,
     drawn_lots,
@@ -51,12 +44,11 @@ from euds.selection.rows import (
 )
 from euds.selection.rules import Rule
 from euds.selection.selection import Selection
+from euds.selection.sentence_vectors import vectors_for
 from euds.selection.spending import rows_left
+from euds.vectors import Vectors
 
-if TYPE_CHECKING:
-    from euds.vectors import Vectors
-
-__all__ = ["DEFAULT_KEEP", "check_request", "needs_vectors", "select"]
+__all__ = ["DEFAULT_KEEP", "check_request", "select"]
 
 Numbers = NDArray[np.int64]
 
@@ -67,8 +59,8 @@ def select(
     *,
     keep: float | str | None = None,
     keep_tokens: int | None = None,
-    rule: str = "igse",
-    interval: str | Sequence[str] = "middle",
+    rule: str | None = None,
+    interval: str | Sequence[str] | None = None,
     entropies: Sequence[str] = ("ie", "ge", "se"),
     always_keep: Sequence[str] = (),
     near_duplicates: NearDuplicates = "auto",
@@ -76,6 +68,7 @@ def select(
     quota: str | None = None,
     guards: bool = True,
     soft: bool = False,
+    use_labels: bool = False,
     seed: int = 0,
     vectors: Vectors | None = None,
     target: Texts | None = None,
@@ -89,14 +82,16 @@ def select(
     scores : ScoreTable, optional
         Their scores; rules that work on no score need none.
     keep : float or str, optional
-        A share such as 0.16 or ``"16%"``, or a whole number of rows. By default 0.16 where the
-        interval is the middle, else all rows inside the interval.
+        A share such as 0.16 or ``"16%"``, or a whole number of rows. By default 0.16, or all rows
+        inside the interval if one is given.
     keep_tokens : int, optional
         A number of tokens instead: never exceeded, and missed by less than one row.
-    rule : str
-        A name of `euds.selection.rules.RULES`, or any score column, to keep its middle.
-    interval : str or sequence of str
-        ``middle``; ``low:high`` in ranks of the rule's score; ``column=low:high`` in raw values.
+    rule : str, optional
+        A name of `euds.selection.rules.RULES`, or any score column, to keep its middle. By default
+        ``auto``, which looks for an interval; where one is given, ``igse``.
+    interval : str or sequence of str, optional
+        ``auto``; ``middle``; ``low:high`` in ranks of the rule's score; ``column=low:high`` in raw
+        values. By default what the rule does by itself.
     entropies : sequence of str
         The columns that the ``igse`` rules combine, as far as they are scored.
     always_keep : sequence of str
@@ -118,10 +113,13 @@ def select(
     soft : bool
         Whether rows are drawn with probabilities that fall off from the middle, and are nowhere
         zero, instead of kept inside an interval.
+    use_labels : bool
+        Whether the automatic rule may look at the labels of the pool.
     seed : int
         Decides between rows that the rule holds equal, and of what is drawn.
     vectors : Vectors, optional
-        Sentence vectors of the pool's texts, for what needs them.
+        Sentence vectors of the pool's texts; by default they are made, or taken from the store,
+        where something needs them. The automatic rule does without where no encoder is installed.
     target : Texts, optional
         Texts like those that matter, for the rules that need them.
 
@@ -133,11 +131,13 @@ def select(
     ------
     OptionError
         If the budget cannot be met exactly, a rule, score or interval is unknown, or the rule needs
-        vectors, labels or a target and there is none.
+        labels or a target and there is none.
     InputError
-        If a text of the pool has no vector.
+        If a text of the pool has none of the vectors given.
+    MissingExtraError, ModelNotFoundError
+        If vectors have to be made, and there is no encoder.
     """
-    check_request(
+    request = check_request(
         rule=rule,
         keep=keep,
         keep_tokens=keep_tokens,
@@ -146,25 +146,20 @@ def select(
         near_duplicates=near_duplicates,
         quota=quota,
         soft=soft,
+        use_labels=use_labels,
+        score_names=() if scores is None else scores.names,
     )
     table = scores or ScoreTable(pool.frame.select("id"))
-    request = read_request(
-        rule=rule,
-        keep=keep,
-        keep_tokens=keep_tokens,
-        interval=interval,
-        near_duplicates=near_duplicates,
-        quota=quota,
-        soft=soft,
-        score_names=table.names,
-    )
     chosen = request.rule
     raw = [one.column for one in request.intervals if one.column is not None]
     table.require(raw)
-    uses_labels = _checked(request, pool, table, vectors)
+    uses_labels = _uses_labels(request, pool, table)
     target = target if "target" in chosen.needs else None
     check_target([chosen], is_given=target is not None)
 
+    without_vectors = None
+    if vectors is None:
+        vectors, without_vectors = _vectors(request, pool, table)
     rows = distinct_rows(
         pool,
         table,
@@ -195,7 +190,7 @@ def select(
         "scores": list(names),
         # Also what was scored and then not used, because it was tied: it had to be scored first.
         "looked_at": sorted({*names, *left_out, *raw}),
-        "interval": [interval] if isinstance(interval, str) else list(interval),
+        "interval": _interval_told(chosen, interval),
         "keep": None if budget is None else {"amount": budget.amount, "unit": budget.unit},
         "always_keep": sorted(always_keep),
         "near_duplicates": near_duplicates,
@@ -212,27 +207,34 @@ def select(
     diagnosis = diagnose(
         rows, kept=decision.kept, names=names, left_out=left_out, languages=languages
     )
+    if without_vectors is not None:
+        diagnosis["warnings"].append(
+            f"no window was looked for, and rows were drawn from all but the ends: there are no "
+            f"sentence vectors, since {without_vectors}"
+        )
     diagnosis["warnings"] += _warnings(request, case, decision, pool, leaning)
     diagnosis.update(case.preference.notes)
     frame = _selection_frame(pool, case, decision)
     return Selection(pool, frame, settings, diagnosis)
 
 
-def needs_vectors(score_names: tuple[str, ...], **asked: Any) -> bool:
-    """Return whether `select` will need sentence vectors; takes what it is asked for."""
-    names = inspect.signature(read_request).parameters
-    wanted = {name: value for name, value in asked.items() if name in names}
-    return read_request(**wanted, score_names=score_names).vectors_for is not None
+def _vectors(request: Request, pool: Pool, table: ScoreTable) -> tuple[Vectors | None, str | None]:
+    progress = default_progress()
+    try:
+        return vectors_for(request, pool, table, progress=progress)
+    finally:
+        progress.close()
 
 
-def _checked(request: Request, pool: Pool, table: ScoreTable, vectors: Vectors | None) -> bool:
+def _interval_told(rule: Rule, interval: str | Sequence[str] | None) -> list[str]:
+    """Return the intervals as settings: what was given, else what the rule does by itself."""
+    if interval is None:
+        return [AUTO if rule.name.startswith(AUTO) else "middle"]
+    return [interval] if isinstance(interval, str) else list(interval)
+
+
+def _uses_labels(request: Request, pool: Pool, table: ScoreTable) -> bool:
     """Check what the pool must have; return whether labels are used."""
-    if request.vectors_for is not None and vectors is None:
-        raise OptionError(
-            f"{request.vectors_for} needs sentence vectors of the texts",
-            got="none",
-            next_step="pass vectors=euds.vectors.vectors_of(pool.texts)",
-        )
     who = f"the rule {request.rule.name}"
     uses_labels = request.rule.uses_labels
     if request.quota is not None:
@@ -303,9 +305,9 @@ def _case(
         lots=drawn_lots(complete, seed),
         seed=seed,
         ranks={name: complete[f"rank_{name}"].to_numpy() for name in names},
-        vectors=shown if "vectors" in rule.needs else None,
+        vectors=shown if "vectors" in rule.takes else None,
         labels=tuple(complete["label"]) if rule.uses_labels else None,
-        options=_options(complete) if "options" in rule.needs else None,
+        options=_options(complete) if "options" in rule.takes else None,
         values={name: numbers_of(complete, name) for name in names if "values" in rule.needs},
         texts=_whole_texts(pool.texts, keys) if "texts" in rule.needs else None,
         target=None if target is None else tuple(target.whole),
