@@ -158,7 +158,7 @@ def test_stdout_is_the_result_and_stderr_the_progress(folder):
 
 
 def test_show_and_why_tell_about_rows(folder):
-    toy_run(folder)
+    toy_run(folder, "--rule", "igse")
     rows = [
         json.loads(line)
         for line in euds(
@@ -455,7 +455,10 @@ def test_ctrl_c_says_how_to_go_on(folder):
         stderr=subprocess.PIPE,
         text=True,
     )
-    time.sleep(1.5)
+    # More than a pipe holds: when all of it is written, the command is reading.
+    process.stdin.write(json.dumps({"text": "some words"}) + "\n")
+    process.stdin.write("\n" * 200_000)
+    process.stdin.flush()
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=20)
     assert process.returncode == 130

@@ -46,7 +46,7 @@ def test_the_subset_or_random_rows_and_everything_says_which(folder, encoder, ma
     run_folder = folder / "run"
     found = json.loads((run_folder / "certificate.json").read_text())
     manifest = json.loads((run_folder / "manifest.json").read_text())
-    rule = "igse" if certified else "random-stratified"
+    rule = "auto" if certified else "random-stratified"
     assert found["certified"] is certified
     assert found["delivered"] == rule
     assert manifest["summary"]["settings"]["rule"] == rule

@@ -217,7 +217,15 @@ def test_descriptions_name_every_rule_and_mark_those_that_use_labels():
     assert list(told) == list(RULES)
     assert [name for name, text in told.items() if "(uses labels)" in text] == LABEL_AWARE
     assert [
-        *("auto-labels", "random-stratified", "el2n", "ccs-el2n", "bws", "moderate")
+        *(
+            "auto-labels",
+            "auto-labels-plain",
+            "random-stratified",
+            "el2n",
+            "ccs-el2n",
+            "bws",
+            "moderate",
+        )
     ] == LABEL_AWARE
 
 

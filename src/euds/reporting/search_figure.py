@@ -38,7 +38,11 @@ def search_section(summary: Mapping[str, Any]) -> Section | None:
 def _profile(search: Mapping[str, Any], score: str) -> Figure:
     chosen = search["chosen"]
     rows = [
-        {**one, "fate": "used" if _is(one, chosen) else "tried"}
+        {
+            **one,
+            "fate": "used" if _is(one, chosen) else "tried",
+            "classes": "alike" if one["equal"] else "as they come",
+        }
         for one in search["profile"]
         if one["score"] == score and one["gain"] is not None
     ]
@@ -53,9 +57,14 @@ def _profile(search: Mapping[str, Any], score: str) -> Figure:
             color=alt.Color(
                 "fate:N", scale=alt.Scale(domain=["used", "tried"], range=[BLUE, GREY])
             ),
+            strokeDash=alt.StrokeDash(
+                "classes:N",
+                scale=alt.Scale(domain=["as they come", "alike"], range=[[1, 0], [3, 2]]),
+            ),
             opacity=alt.Opacity("rounds:Q", scale=alt.Scale(range=[0.25, 1]), legend=None),
             tooltip=[
                 "fate:N",
+                "classes:N",
                 alt.Tooltip("low:Q", format=".2f"),
                 alt.Tooltip("high:Q", format=".2f"),
                 alt.Tooltip("gain:Q", format="+.2f"),
@@ -69,4 +78,4 @@ def _profile(search: Mapping[str, Any], score: str) -> Figure:
 
 
 def _is(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    return all(one[key] == other[key] for key in ("score", "low", "high"))
+    return all(one[key] == other[key] for key in ("score", "low", "high", "equal"))

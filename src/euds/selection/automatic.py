@@ -1,142 +1,43 @@
-"""The rule that needs no interval from the user: it looks for one, and knows when not to.
+"""The rules that need no interval from the user: they look for one, and know when not to.
 
 Windows of several widths and positions over each entropy and over IGSE are compared by what draws
-from them are worth (`euds.selection.criteria`), by successive halving: all are judged once, the
-better third again, and so on (Jamieson and Talwalkar 2016, arXiv 1502.07943). The best of many is
-partly the luckiest, so it is judged anew, against the widest window, on draws (without labels) or
-rows (with labels) that played no part in finding it. Only if it is better there is it used.
-Otherwise rows are drawn from everything but the ends of IGSE.
+from them are worth (`euds.selection.searching`): without labels by how well they cover the pool
+(`euds.selection.criteria`), with labels by what a probe learns from them
+(`euds.selection.probe_accuracy`). Where none is better than that, everything but the ends of IGSE
+is used.
 
-Inside the window rows are drawn alike from all clusters of the vectors. So the fallback is no
-worse than random rows but for luck, of which it has less. Without vectors there is no search: the
-fallback is taken, and its rows are drawn from the whole of it.
+Inside the window rows are drawn alike from all clusters of the vectors, and of several draws the
+one is taken that is worth most by the same criterion. So the fallback is no worse than random rows
+but for luck, of which it has less. Without vectors there is no search: the fallback is taken, and
+its rows are drawn from the whole of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from euds.selection.criteria import (
-    AGREEMENT,
-    Coverage,
-    Criterion,
-    Draws,
-    ProbeAccuracy,
-    reduced,
-)
+from euds.selection.criteria import Coverage, Draws, reduced
 from euds.selection.middle import igse_ranks
 from euds.selection.preference import Candidates, Preference, Ranks, no_preference
+from euds.selection.probe_accuracy import AGREEMENT, ProbeAccuracy, agreement_ranks
 from euds.selection.ranks import mid_ranks
-from euds.selection.representing import interleaved, strata_of
-from euds.selection.ridge import Ridge, agreement
-from euds.selection.windows import Window, windows_over
+from euds.selection.representing import strata_of
+from euds.selection.ridge import Ridge
+from euds.selection.searching import search
+from euds.selection.windows import Window
 
-__all__ = ["Search", "Trial", "automatic", "automatic_with_labels"]
-
-Floats = NDArray[np.float64]
-Numbers = NDArray[np.int64]
+__all__ = ["automatic", "automatic_with_labels"]
 
 _FEWEST_ROWS, _FEWEST_KEPT = 60, 8  # fewer tell nothing about windows
 _MOST_ROWS = 8_000  # more tell nothing new about them
 _DEFAULT_KEEP = 0.16  # where the budget is no number of rows
 _MOST_CLASSES = 100
-_SURVIVORS = 3  # one in so many goes on to the next round of judging
-_FEWEST_SURVIVORS = 4
-# A gain counts if it is so many standard errors above zero, on what played no part in the search.
-_ERRORS = {"coverage": 2.0, "probe": 1.645}
-# Coverage is a means and not the end: less than so many per cent of the noise is no gain.
-_LEAST_GAIN = {"coverage": 2.0, "probe": 0.0}
 
-
-@dataclass(frozen=True)
-class Trial:
-    """How one window was judged.
-
-    Parameters
-    ----------
-    window : Window
-        The window.
-    gain : float
-        What draws from it are worth above draws from the widest window.
-    error : float
-        The standard error of the gain over rounds; NaN after one round.
-    rounds : int
-        How often it was judged.
-    """
-
-    window: Window
-    gain: float
-    error: float
-    rounds: int
-
-
-@dataclass(frozen=True)
-class Search:
-    """What was looked at, and what was chosen.
-
-    Parameters
-    ----------
-    criterion : {"coverage", "probe"}
-        What windows were compared by.
-    trials : tuple of Trial
-        Every window, in the order of `windows_over`.
-    best : Window
-        The one that won the search.
-    gain, error : float
-        Its gain over the widest window where it had not been looked at yet, and the standard error.
-    chosen : Window
-        The best one, or the widest if the gain is too small to count.
-    """
-
-    criterion: str
-    trials: tuple[Trial, ...]
-    best: Window
-    gain: float
-    error: float
-    chosen: Window
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as plain values, for manifest and report."""
-        return {
-            "sentence": self._sentence(),
-            "criterion": self.criterion,
-            "best": str(self.best),
-            "gain": self.gain,
-            "error": self.error,
-            "chosen": _plain(self.chosen),
-            "profile": [
-                {
-                    **_plain(one.window),
-                    "gain": one.gain if np.isfinite(one.gain) else None,
-                    "error": one.error if np.isfinite(one.error) else None,
-                    "rounds": one.rounds,
-                }
-                for one in self.trials
-            ],
-        }
-
-    def _sentence(self) -> str:
-        """Return the outcome as a sentence for the user."""
-        unit, where = {
-            "coverage": ("% of the noise", "in the variance of a linear model, on other draws"),
-            "probe": ("points", "of a probe, on rows not looked at before"),
-        }[self.criterion]
-        gain = f"{self.gain:+.1f} {unit} {where} (standard error {self.error:.1f})"
-        if self.chosen == self.best:
-            return f"of {len(self.trials):,} windows {self.best} is used: {gain}"
-        return (
-            f"of {len(self.trials):,} windows none is clearly better than all but the ends, so "
-            f"rows are drawn from everywhere; the best was {self.best}: {gain}"
-        )
-
-
-def _plain(window: Window) -> dict[str, Any]:
-    return {"score": window.score, "low": window.low, "high": window.high}
+Floats = NDArray[np.float64]
+Numbers = NDArray[np.int64]
 
 
 def automatic(candidates: Candidates) -> Preference:
@@ -144,19 +45,31 @@ def automatic(candidates: Candidates) -> Preference:
     return _automatic(candidates, classes=None)
 
 
-def automatic_with_labels(candidates: Candidates) -> Preference:
-    """Prefer rows of the window that a probe learns most from, drawn alike from all clusters.
+def automatic_with_labels(candidates: Candidates, *, balanced: bool = True) -> Preference:
+    """Prefer the draw, from one of the best windows, that a probe learns most from.
 
-    Where the labels are no classes (a hundred names or more, or one) the window is chosen without.
+    Where the labels are no classes (more than a hundred names, or one) the window is chosen
+    without.
+
+    Parameters
+    ----------
+    candidates : Candidates
+        The rows, with labels.
+    balanced : bool
+        Whether every class counts the same in the probe's accuracy, and not every row.
     """
     if candidates.labels is None:
         raise ValueError("this rule needs labels")
     names, classes = np.unique(np.array(candidates.labels, dtype=np.str_), return_inverse=True)
     usable = 2 <= len(names) <= _MOST_CLASSES
-    return _automatic(candidates, classes=classes.astype(np.int64) if usable else None)
+    return _automatic(
+        candidates, classes=classes.astype(np.int64) if usable else None, balanced=balanced
+    )
 
 
-def _automatic(candidates: Candidates, *, classes: Numbers | None) -> Preference:
+def _automatic(
+    candidates: Candidates, *, classes: Numbers | None, balanced: bool = True
+) -> Preference:
     if not candidates.leaves_a_choice:
         return no_preference(candidates.rows)
     numbers = np.flatnonzero(candidates.open)
@@ -166,42 +79,35 @@ def _automatic(candidates: Candidates, *, classes: Numbers | None) -> Preference
         name: mid_ranks(np.where(candidates.open, one, np.nan))
         for name, one in with_combinations(candidates.ranks).items()
     }
-    if candidates.vectors is None:
-        # Nothing to tell rows apart by: all but the ends, as where the search finds nothing.
-        widest = windows_over(ranks, keep / len(numbers))[0]
-        return _drawn_from(widest, candidates, ranks, np.zeros(candidates.rows, dtype=np.int64))
-    strata = strata_of(
-        candidates.vectors[numbers], keep, lots=candidates.lots[numbers], seed=candidates.seed
-    )
-    spread = np.zeros(candidates.rows, dtype=np.int64)
-    spread[numbers] = strata
-
-    sample = np.sort(numbers[np.argsort(candidates.lots[numbers])[:_MOST_ROWS]])
-    found = None
-    if ranks and len(sample) >= _FEWEST_ROWS and keep >= _FEWEST_KEPT:
-        draws = Draws(
-            {name: one[sample] for name, one in ranks.items()},
-            spread[sample],
-            keep / len(numbers),
-            candidates.seed,
+    strata = np.zeros(candidates.rows, dtype=np.int64)
+    if candidates.vectors is not None:
+        strata[numbers] = strata_of(
+            candidates.vectors[numbers], keep, lots=candidates.lots[numbers], seed=candidates.seed
         )
-        features = reduced(candidates.vectors[sample])
-        if classes is None:
-            options = None if candidates.options is None else candidates.options[sample]
-            found = search("coverage", Coverage(draws, features, options), draws)
-        else:
-            probe = ProbeAccuracy(draws, features, classes[sample])
-            found = search("probe", probe, draws, also=(AGREEMENT,))
-            if found.chosen.score == AGREEMENT:
-                ridge = Ridge(reduced(candidates.vectors[numbers]), classes[numbers], probe.penalty)
-                whole = np.full(candidates.rows, np.nan)
-                order = np.arange(len(numbers))
-                whole[numbers] = mid_ranks(agreement(ridge, order, seed=candidates.seed))
-                ranks[AGREEMENT] = whole
-    if found is None:
-        return _drawn_from(None, candidates, ranks, spread)
-    preference = _drawn_from(found.chosen, candidates, ranks, spread)
-    return replace(preference, notes={"search": found.as_dict()})
+    draws = Draws(ranks, strata, keep / len(numbers), candidates.seed, classes)
+    widest = draws.windows()[0]
+    sample = np.sort(numbers[np.argsort(candidates.lots[numbers])[:_MOST_ROWS]])
+    tells = len(sample) >= _FEWEST_ROWS and keep >= _FEWEST_KEPT
+    if candidates.vectors is None or not tells:
+        return _preference(draws, widest, 0, candidates)
+
+    some, features = draws.among(sample), reduced(candidates.vectors[sample])
+    criterion: Coverage | ProbeAccuracy
+    if classes is None:
+        options = None if candidates.options is None else candidates.options[sample]
+        criterion = Coverage(some, features, options)
+    else:
+        criterion = ProbeAccuracy(some, features, balanced=balanced)
+    found = search(criterion)
+    window, number = criterion.best_draw(found.finalists)
+    if isinstance(criterion, ProbeAccuracy) and window.score == AGREEMENT:
+        assert classes is not None
+        ridge = Ridge(reduced(candidates.vectors[numbers]), classes[numbers], criterion.penalty)
+        own = np.full(candidates.rows, np.nan)
+        own[numbers] = agreement_ranks(ridge, np.arange(len(numbers)), seed=candidates.seed)
+        draws = replace(draws, ranks={**ranks, AGREEMENT: own})
+    preference = _preference(draws, window, number, candidates)
+    return replace(preference, notes={"search": found.as_dict(window)})
 
 
 def with_combinations(ranks: Ranks) -> dict[str, Floats]:
@@ -214,74 +120,23 @@ def with_combinations(ranks: Ranks) -> dict[str, Floats]:
     return {"igse": igse_ranks(ranks), **ranks}
 
 
-def search(name: str, criterion: Criterion, draws: Draws, *, also: Sequence[str] = ()) -> Search:
-    """Find the window that a criterion likes best, and judge it where it was not looked at yet.
-
-    Parameters
-    ----------
-    name : {"coverage", "probe"}
-        Which criterion it is.
-    criterion : Criterion
-        Judges windows.
-    draws : Draws
-        Its draws; windows over its ranks are tried, those of the first score as the fallback.
-    also : sequence of str
-        Scores beside these that the criterion knows.
-    """
-    windows = windows_over([*draws.ranks, *also], draws.keep)
-    widest = windows[0]
-    worths: list[list[float]] = [[] for _ in windows]
-    alive = list(range(len(windows)))
-    judged = 0
-    while judged < criterion.rounds:
-        # 1, 1, 2, 4 ... rounds: the fewer windows are left, the more each is worth judging.
-        upto = min(criterion.rounds, max(1, 2 * judged))
-        for index in alive:
-            worths[index] += [criterion.worth(windows[index], one) for one in range(judged, upto)]
-        judged = upto
-        best_first = sorted(alive, key=lambda index: (-float(np.mean(worths[index])), index))
-        left = max(_FEWEST_SURVIVORS, -(-len(alive) // _SURVIVORS))
-        # The widest goes through all rounds: it is what the others are compared with.
-        alive = sorted({0, *best_first[:left]})
-    trials = tuple(
-        _trial(window, np.array(one), np.array(worths[0]))
-        for window, one in zip(windows, worths, strict=True)
-    )
-    best = windows[best_first[0]]
-    differences = criterion.fresh(best) - criterion.fresh(widest)
-    gain = float(differences.mean())
-    error = float(differences.std(ddof=1) / np.sqrt(len(differences)))
-    counts = np.isfinite(gain) and gain > max(_ERRORS[name] * error, _LEAST_GAIN[name])
-    return Search(name, trials, best, gain, error, best if counts else widest)
-
-
-def _trial(window: Window, worths: Floats, widest: Floats) -> Trial:
-    gains = worths - widest[: len(worths)]
-    if len(gains) < 2 or not np.isfinite(gains).all():
-        return Trial(window, float(gains.mean()), float("nan"), len(gains))
-    return Trial(
-        window, float(gains.mean()), float(gains.std(ddof=1) / np.sqrt(len(gains))), len(gains)
-    )
-
-
-def _drawn_from(
-    window: Window | None, candidates: Candidates, ranks: Ranks, strata: Numbers
-) -> Preference:
-    """Prefer the rows of a window, alike from each stratum, then those nearest to it."""
-    if window is None:
-        distance, below = np.zeros(candidates.rows), np.zeros(candidates.rows, dtype=np.bool_)
-    else:
-        distance = window.distance(ranks)
-        below = ranks[window.score] < window.low
-    inside = candidates.open & (distance == 0)
-    places = np.flatnonzero(inside)
+def _preference(draws: Draws, window: Window, number: int, candidates: Candidates) -> Preference:
+    """Prefer the rows of a window in the order of a draw, then those nearest to it."""
+    numbers = np.flatnonzero(candidates.open)
+    # Numbered among the open rows, as where the draw was judged: so it is the same draw.
+    order = numbers[draws.among(numbers).order(window, np.arange(len(numbers)), number)]
+    own, distance = draws.ranks[window.score], window.distance(draws.ranks)
     priority = 1 + distance
-    priority[places] = interleaved(strata[places], candidates.lots[places], seed=candidates.seed)
-    score = "" if window is None else window.score
-    reason = np.where(below, f"below {score}", f"above {score}")
+    priority[order] = np.arange(len(order)) / len(order)
+    side = np.where(own < window.low, f"below {window.score}", f"above {window.score}")
+    inside = np.isin(np.arange(candidates.rows), order)
+    # Rows inside are equally likely to be drawn, those of one class if classes are drawn alike.
+    group = np.zeros(candidates.rows, dtype=np.int64)
+    if window.equal and draws.classes is not None:
+        group = draws.classes
     return Preference(
         priority=priority,
-        reason=np.where(distance == 0, "over budget", reason),
-        judged={} if window is None else {score: ranks[score]},
-        drawn_from=np.where(inside, strata, strata.max(initial=0) + 1),
+        reason=np.where(inside, "over budget", side),
+        judged={window.score: own},
+        drawn_from=np.where(inside, group, group.max(initial=0) + 1),
     )

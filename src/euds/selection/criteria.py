@@ -1,49 +1,37 @@
-"""What a subset is worth, without and with labels: the two criteria that windows are compared by.
+"""What a subset is worth before any label is known: the criterion that needs none.
 
-Without labels: how well rows of the pool could be predicted by a linear model of the vectors that
-was trained on the subset, before any label is known. In Bayesian linear regression the variance of
-the prediction at x, in units of the noise, is ``x' (X'X + lambda I)^-1 x``; its mean over the pool
-is what I-optimal designs make small (Yu, Bi and Tresp 2006, "Active learning via transductive
-experimental design"). A subset that leaves out a direction of the pool pays for it.
+It is how well rows of the pool could be predicted by a linear model of the vectors that was trained
+on the subset. In Bayesian linear regression the variance of the prediction at x, in units of the
+noise, is ``x' (X'X + lambda I)^-1 x``; its mean over the pool is what I-optimal designs make small
+(Yu, Bi and Tresp 2006, "Active learning via transductive experimental design"). A subset that
+leaves out a direction of the pool pays for it.
 
-With labels: the accuracy of such a model on rows that it was not trained on.
+The criterion that looks at labels is in `euds.selection.probe_accuracy`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from euds.selection.preference import Ranks
-from euds.selection.ranks import mid_ranks
+from euds.selection.quotas import in_shares
 from euds.selection.representing import interleaved
-from euds.selection.ridge import Ridge, agreement
-from euds.selection.windows import Window
+from euds.selection.windows import Window, windows_over
 
-__all__ = [
-    "AGREEMENT",
-    "Coverage",
-    "Criterion",
-    "Draws",
-    "ProbeAccuracy",
-    "mean_variance",
-    "reduced",
-]
-
-AGREEMENT = "agreement"
-"""The score that only labels give: how much a probe trained on other rows prefers a row's label."""
+__all__ = ["Coverage", "Criterion", "Draws", "mean_variance", "reduced"]
 
 MOST_LEANING = 0.20
 """The largest total variation between the model's own answers in pool and subset."""
 
-FOLDS = 4
-_FRESH_SHARE = 0.2
-_FRESH_DRAWS = 8
 _DIMENSIONS = 128  # the first principal components: the rest are near the noise of a small subset
-_PENALTIES = (0.1, 1.0, 10.0)
+_DRAWS = 30  # from the window that is used
+# Coverage is a means and not the end: less than so many per cent of the noise is no gain.
+_LEAST_GAIN = 2.0
 
 Floats = NDArray[np.float64]
 Numbers = NDArray[np.int64]
@@ -53,14 +41,32 @@ class Criterion(Protocol):
     """Judges windows by draws from them; the same draw of rows for every window."""
 
     @property
+    def name(self) -> str:
+        """What it is called in manifest and report."""
+
+    @property
+    def windows(self) -> list[Window]:
+        """The windows to compare; the first is the widest, which is the fallback."""
+
+    @property
     def rounds(self) -> int:
-        """How often a window can be judged before `fresh`."""
+        """How often a window can be judged in the search."""
+
+    @property
+    def finalists(self) -> int:
+        """Among how many windows the best draw is looked for."""
 
     def worth(self, window: Window, round_: int) -> float:
         """Return what a draw is worth: higher is better, minus infinity is out of the question."""
 
-    def fresh(self, window: Window) -> Floats:
-        """Return what draws are worth that played no part in `worth`, paired between windows."""
+    def gains(self, finalists: Sequence[Window], widest: Window) -> Floats:
+        """Return what is gained over the widest window, where `worth` has not looked."""
+
+    def counts(self, gain: float, error: float) -> bool:
+        """Return whether a gain with this standard error is one."""
+
+    def best_draw(self, windows: Sequence[Window]) -> tuple[Window, int]:
+        """Return the window, and the number of the draw from it, that are worth most."""
 
 
 def reduced(vectors: NDArray[np.float32]) -> Floats:
@@ -93,22 +99,48 @@ class Draws:
         The share of rows drawn.
     seed : int
         Of the draws.
+    classes : ndarray of int, shape (n,), or None
+        The classes that a window with equal classes speaks of.
     """
 
     ranks: Ranks
     strata: Numbers
     keep: float
     seed: int
+    classes: Numbers | None = None
+
+    def windows(self, *, also: Sequence[str] = ()) -> list[Window]:
+        """Return the windows over its scores, and over others."""
+        return windows_over([*self.ranks, *also], self.keep)
+
+    def among(self, rows: Numbers) -> Draws:
+        """Return draws from some of the rows, which are numbered from 0."""
+        return Draws(
+            {name: one[rows] for name, one in self.ranks.items()},
+            self.strata[rows],
+            self.keep,
+            self.seed,
+            None if self.classes is None else self.classes[rows],
+        )
 
     def draw(self, window: Window, among: Numbers, number: int) -> Numbers:
         """Return the rows of one draw, shape ``(m,)``; its number decides all luck in it."""
+        return self.order(window, among, number)[: self._size(among)]
+
+    def order(self, window: Window, among: Numbers, number: int) -> Numbers:
+        """Return all rows in the window, those of the draw first, and alike at any point."""
         lots = np.random.default_rng([self.seed, 2, number]).permutation(len(self.strata))
         inside = among[window.holds(self.ranks)[among]]
-        size = max(1, round(self.keep * len(among)))
-        places = interleaved(
-            self.strata[inside], lots[inside].astype(np.uint64), seed=self.seed + number
-        )
-        return inside[np.lexsort((lots[inside], places))[:size]]
+        own = lots[inside].astype(np.uint64)
+        places = interleaved(self.strata[inside], own, seed=self.seed + number)
+        order = np.lexsort((own, places))
+        if window.equal and self.classes is not None:
+            size = min(self._size(among), len(order))
+            order = in_shares(order, self.classes[inside], kind="equal", keep=size, lots=own)
+        return inside[order]
+
+    def _size(self, among: Numbers) -> int:
+        return max(1, round(self.keep * len(among)))
 
 
 @dataclass(frozen=True)
@@ -132,15 +164,35 @@ class Coverage:
     options: Numbers | None
     rounds: int = 8
 
+    name = "coverage"
+    finalists = 1
+
+    @property
+    def windows(self) -> list[Window]:
+        """Every window over the ranks."""
+        return self.draws.windows()
+
     def worth(self, window: Window, round_: int) -> float:
         """Return the coverage of one draw: minus the mean variance, in per cent of the noise's."""
-        return self._of(self.draws.draw(window, np.arange(len(self.features)), round_))
+        return self._of(self._drawn(window, round_))
 
-    def fresh(self, window: Window) -> Floats:
-        """Return the coverage of draws that `worth` did not make, shape ``(rounds,)``."""
-        everything = np.arange(len(self.features))
+    def gains(self, finalists: Sequence[Window], widest: Window) -> Floats:
+        """Return the gain in coverage of draws that `worth` did not make, shape ``(rounds,)``."""
         later = range(self.rounds, 2 * self.rounds)
-        return np.array([self._of(self.draws.draw(window, everything, one)) for one in later])
+        return np.array([self.worth(finalists[0], one) - self.worth(widest, one) for one in later])
+
+    def counts(self, gain: float, error: float) -> bool:
+        """Return whether it is two standard errors above zero, and worth speaking of."""
+        return gain > max(2 * error, _LEAST_GAIN)
+
+    def best_draw(self, windows: Sequence[Window]) -> tuple[Window, int]:
+        """Return the draw that covers the pool best."""
+        tried = [(window, number) for window in windows for number in range(_DRAWS)]
+        # Rounded, since sums by several threads differ in the last digits: ties must stay ties.
+        return tried[int(np.round([self.worth(*one) for one in tried], 9).argmax())]
+
+    def _drawn(self, window: Window, number: int) -> Numbers:
+        return self.draws.draw(window, np.arange(len(self.features)), number)
 
     def _of(self, rows: Numbers) -> float:
         if not len(rows):
@@ -176,76 +228,3 @@ def mean_variance(features: Floats, rows: Numbers, *, penalty: float = 1.0) -> f
     information = chosen.T @ chosen + penalty * np.eye(features.shape[1])
     pool = features.T @ features / len(features)
     return float(np.trace(np.linalg.solve(information, pool)))
-
-
-class ProbeAccuracy:
-    """With labels: the accuracy of a ridge probe on rows that it was not trained on, in per cent.
-
-    Four folds are for searching; a fifth part of the rows is kept for judging what was found.
-
-    Parameters
-    ----------
-    draws : Draws
-        How subsets are drawn; its ranks are added to by `AGREEMENT`, fold by fold.
-    features : ndarray of float64, shape (n, k)
-        The rows.
-    classes : ndarray of int, shape (n,)
-        Their classes, from 0.
-    """
-
-    def __init__(self, draws: Draws, features: Floats, classes: Numbers) -> None:
-        order = np.random.default_rng([draws.seed, 4]).permutation(len(classes))
-        fresh = round(_FRESH_SHARE * len(order))
-        self._fresh, self._search = np.sort(order[:fresh]), np.sort(order[fresh:])
-        self._folds = np.random.default_rng([draws.seed, 5]).permutation(len(self._search)) % FOLDS
-        self._draws = draws
-        self._ridge = Ridge(features, classes, self._best_penalty(draws, features, classes))
-        parts = [self._search[self._folds != fold] for fold in range(FOLDS)]
-        self._fits = [(part, self._with_agreement(part)) for part in [*parts, self._search]]
-
-    @property
-    def rounds(self) -> int:
-        """Twice each fold."""
-        return 2 * FOLDS
-
-    @property
-    def penalty(self) -> float:
-        """The penalty that suits draws of this size."""
-        return self._ridge.penalty
-
-    def worth(self, window: Window, round_: int) -> float:
-        """Return the accuracy on one of the folds."""
-        fit, draws = self._fits[round_ % FOLDS]
-        rows = draws.draw(window, fit, round_)
-        if not len(rows):  # a narrow window, and none of its rows is in these folds
-            return -np.inf
-        asked = self._search[self._folds == round_ % FOLDS]
-        return 100 * float(self._ridge.right(rows, asked).mean())
-
-    def fresh(self, window: Window) -> Floats:
-        """Return for each fresh row how often it is answered rightly, in per cent."""
-        fit, draws = self._fits[FOLDS]
-        numbers = range(self.rounds, self.rounds + _FRESH_DRAWS)
-        right = [self._ridge.right(draws.draw(window, fit, one), self._fresh) for one in numbers]
-        return np.asarray(100 * np.mean(right, axis=0))
-
-    def _with_agreement(self, rows: Numbers) -> Draws:
-        ranks = np.full(len(self._draws.strata), np.nan)
-        ranks[rows] = mid_ranks(agreement(self._ridge, rows, seed=self._draws.seed))
-        return replace(self._draws, ranks={**self._draws.ranks, AGREEMENT: ranks})
-
-    def _best_penalty(self, draws: Draws, features: Floats, classes: Numbers) -> float:
-        """Return the penalty that is best for draws from everything."""
-        anything = Window(next(iter(draws.ranks)), 0.0, 1.0 + 1e-9)
-        found = []
-        for penalty in _PENALTIES:
-            ridge = Ridge(features, classes, penalty)
-            right = [
-                ridge.right(
-                    draws.draw(anything, self._search[self._folds != fold], fold),
-                    self._search[self._folds == fold],
-                ).mean()
-                for fold in range(FOLDS)
-            ]
-            found.append(float(np.mean(right)))
-        return _PENALTIES[int(np.argmax(found))]

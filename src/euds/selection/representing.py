@@ -16,8 +16,8 @@ from euds.selection.preference import places_by_lot
 
 __all__ = ["MOST_STRATA", "interleaved", "strata_of"]
 
-MOST_STRATA = 50
-"""More strata than this leave a small budget less than a row for each."""
+MOST_STRATA = 1_000
+"""More clusters than this take long to find."""
 
 _FITTED_ON = 20_000  # rows that the centres are found on; all others go to the nearest centre
 _BLOCK = 65_536
@@ -29,7 +29,7 @@ Floats = NDArray[np.float64]
 
 
 def strata_of(vectors: Vectors, keep: int, *, lots: Lots, seed: int) -> Numbers:
-    """Return the stratum of each row: its cluster among at most 50, never more than rows kept.
+    """Return the stratum of each row: its cluster among at most 1,000, never more than rows kept.
 
     Parameters
     ----------
@@ -46,10 +46,10 @@ def strata_of(vectors: Vectors, keep: int, *, lots: Lots, seed: int) -> Numbers:
     -------
     ndarray of int, shape (n,)
     """
-    count = min(MOST_STRATA, keep, len(vectors))
+    fitted = np.sort(np.argsort(lots)[:_FITTED_ON])
+    count = min(MOST_STRATA, keep, len(fitted))
     if count < 2:
         return np.zeros(len(vectors), dtype=np.int64)
-    fitted = np.sort(np.argsort(lots)[:_FITTED_ON])
     labels, _ = clustered(vectors[fitted], count, lots=lots[fitted], seed=seed)
     used = np.unique(labels)
     centres = np.stack([vectors[fitted][labels == label].mean(axis=0) for label in used])

@@ -163,7 +163,7 @@ def rule_asked(
     if AUTO in interval:
         # "The interval of IGSE, found automatically" is what the automatic rule does.
         name = AUTO if name in ("igse", "igse-sum") else name
-        if len(interval) > 1 or name not in (AUTO, _WITH_LABELS):
+        if len(interval) > 1 or not name.startswith(AUTO):
             raise OptionError(
                 "the automatic interval looks at all entropies, and goes with nothing else",
                 got=", ".join([*interval, *([] if rule is None else [f"the rule {rule}"])]),

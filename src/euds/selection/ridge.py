@@ -73,6 +73,28 @@ class Ridge:
         answers = self.outputs(fit, ask).argmax(axis=1)
         return np.asarray(self.targets[ask, answers] == 1)
 
+    def right_left_out(self, fit: Numbers, ask: Numbers) -> Bools:
+        """Return which rows ``ask`` get their own class from a fit that they are no part of.
+
+        Rows that are in ``fit`` too are judged as if they had been left out of it, in closed form:
+        the residual of a row divided by one minus its leverage (Allen 1974, PRESS).
+
+        Returns
+        -------
+        ndarray of bool, shape (ask,)
+        """
+        centre, shares = self.features[fit].mean(axis=0), self.targets[fit].mean(axis=0)
+        rows, targets = self.features[fit] - centre, self.targets[fit]
+        # The inverse of the penalised covariance times the rows gives the weights and leverages.
+        covariance = rows.T @ rows + self.penalty * np.eye(rows.shape[1])
+        solved = np.linalg.solve(covariance, rows.T)
+        weights = solved @ (targets - shares)
+        outputs = (self.features - centre) @ weights + shares
+        leverages = 1 / len(fit) + np.einsum("ij,ji->i", rows, solved)
+        others = np.maximum(1 - leverages, 1e-9)[:, None]
+        outputs[fit] = (outputs[fit] - leverages[:, None] * targets) / others
+        return np.asarray(self.targets[ask, outputs[ask].argmax(axis=1)] == 1)
+
 
 def agreement(ridge: Ridge, rows: Numbers, *, seed: int) -> Floats:
     """Return how far other rows' labels speak for each row's own, against its best rival.

@@ -129,8 +129,16 @@ RULES = {
         ),
         Rule(
             "auto-labels",
-            "the same, inside the window that a probe learns most from",
+            "the draw that a probe learns most from, every class counting alike",
             automatic_with_labels,
+            scores=None,
+            needs=frozenset({"vectors", "labels"}),
+            is_draw=True,
+        ),
+        Rule(
+            "auto-labels-plain",
+            "the same, every row counting alike",
+            lambda candidates: automatic_with_labels(candidates, balanced=False),
             scores=None,
             needs=frozenset({"vectors", "labels"}),
             is_draw=True,

@@ -1,4 +1,4 @@
-"""Windows: ranges of ranks that rows may be drawn from, of one score or of several together."""
+"""Windows: ranges of ranks that rows may be drawn from."""
 
 from __future__ import annotations
 
@@ -34,11 +34,14 @@ class Window:
         The name of the score.
     low, high : float
         The bounds, between 0 and 1.
+    equal : bool
+        Whether as many rows are drawn of each class of labels, where there are classes.
     """
 
     score: str
     low: float
     high: float
+    equal: bool = False
 
     def holds(self, ranks: Ranks) -> Bools:
         """Return which rows lie inside, shape ``(n,)``."""
@@ -50,7 +53,8 @@ class Window:
         return np.asarray(np.maximum(np.maximum(self.low - one, one - self.high), 0.0))
 
     def __str__(self) -> str:
-        return f"{self.score} {self.low:.2f}:{self.high:.2f}"
+        classes = ", all classes alike" if self.equal else ""
+        return f"{self.score} {self.low:.2f}:{self.high:.2f}{classes}"
 
 
 def windows_over(scores: Iterable[str], keep: float) -> list[Window]:
