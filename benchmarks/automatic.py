@@ -1,14 +1,20 @@
 """The automatic rules against random rows, other rules, and the best window in hindsight.
 
     python benchmarks/automatic.py [--pools bbc-news,tweets] [--seeds 5] [--folder DIR]
+                                   [--fine-tune]
 
 On every pool of `pools.py` whose task a probe learns, keeping 5, 16 and 30 %: `euds prove` with a
 logistic head on the frozen encoder compares `auto`, `auto-labels` and the usual rules with random
-rows. Then windows over each entropy and IGSE are trained on; the best one on one half of the test
-rows is scored on the other half (and the other way round), and what the automatic rules lose
-against it is their regret. Hindsight has seen test labels: it is a yardstick, and no rule.
+rows, and the automatic rules with each of the others. Then windows over each entropy and IGSE are
+trained on; the best one on one half of the test rows is scored on the other half (and the other way
+round), and what the automatic rules lose against it is their regret. Hindsight has seen test
+labels: it is a yardstick, and no rule. DSIR needs texts to look like: it is given those of a fifth
+of the pool, drawn by lot, since the test rows may choose nothing.
 
-Scores and trainings are kept in the cache. Writes results/automatic/<pool>.json.
+With --fine-tune three pools are fine-tuned on instead, keeping 16 %.
+
+Scores and trainings are kept in the cache. Writes results/automatic/<pool>.json, and
+results/automatic/fine-tuned-<pool>.json.
 """
 
 from __future__ import annotations
@@ -23,10 +29,10 @@ import numpy as np
 import polars as pl
 import pools
 from numpy.typing import NDArray
-from proofs import Step, load
+from proofs import EPOCHS, Step, load, run
 
 from euds.ledger import Ledger
-from euds.pool import Pool
+from euds.pool import Pool, Texts
 from euds.progress import SilentProgress
 from euds.progress_bars import TerminalProgress
 from euds.proof.experiment import Experiment
@@ -34,11 +40,14 @@ from euds.proof.pipeline import ProvenRules, prove_rules
 from euds.proof.tasks import proof_task_named
 from euds.proof.trained import TrainingStore
 from euds.proof.trainers import TrainerOptions, trainer_named
+from euds.proof.verdict import compare
 from euds.scores import ScoreTable
 from euds.selection.ranks import spearman, tied_share
+from euds.selection.rules import rule_named
 from euds.selection.select import select
+from euds.selection.selection import Selection
 from euds.selection.windows import windows_over
-from euds.vectors import Vectors, vectors_of
+from euds.vectors import vectors_of
 
 RESULTS = Path(__file__).parent / "results" / "automatic"
 LEARNT = (
@@ -48,8 +57,12 @@ LEARNT = (
 AUTOMATIC = ("auto", "auto-labels")
 OTHERS = (
     *("igse", "length", "perplexity", "ccs", "k-means", "k-center"),
-    *("random-stratified", "bws", "ccs-el2n"),
+    *("dsir", "random-stratified", "bws", "ccs-el2n"),
 )
+FINE_TUNED = ("bbc-news", "tweets", "noise")
+FINE_TUNED_RULES = (*AUTOMATIC, "igse", "k-means", "bws")
+_FINE_TUNED_ROWS, _FINE_TUNED_TEST_ROWS = 1_500, 1_000
+BOUNDS = ("low_points", "high_points")
 SHARES = (0.05, 0.16, 0.3)
 ENTROPIES = ("ie", "ge", "se")
 _REPEATS = 2000  # of the bootstrap
@@ -71,6 +84,7 @@ def measure(name: str, folder: Path, seeds: int) -> dict[str, Any]:
             rules=step.rules,
             keeps=[f"{share:.0%}" for share in SHARES],
             proving=proving,
+            target=target_of(pool),
             progress=progress,
             ledger=Ledger(),
         )
@@ -91,15 +105,37 @@ def measure(name: str, folder: Path, seeds: int) -> dict[str, Any]:
         "warnings": results["warnings"],
         "arms": arms,
         "comparisons": results["comparisons"],
-        "regret": regrets(proven, task, seeds),
+        **against_others(proven, task, seeds),
         "dependence": dependence(proven.held.pool, proven.table),
     }
 
 
-def regrets(proven: ProvenRules, task: str, seeds: int) -> list[dict[str, Any]]:
-    """Return for each budget what the automatic rules lose against the best window in hindsight."""
+def fine_tune(name: str, folder: Path, seeds: int) -> dict[str, Any]:
+    """Return what fine-tuning on 16 % of a pool gave."""
+    task = pools.POOLS[name].task
+    proving = {
+        **{"task": task, "trainer": "fine-tune", "seeds": seeds},
+        **{"epochs": EPOCHS, "max_tokens": 64},
+    }
+    rows = (_FINE_TUNED_ROWS, _FINE_TUNED_TEST_ROWS)
+    step = Step(f"fine-tuned-{name}", name, FINE_TUNED_RULES, ("16%",), proving, *rows)
+    found = run(step, folder)
+    told = {key: found[key] for key in ("arms", "comparisons", "warnings")}
+    for arm in told["arms"]:
+        del arm["runs"]
+    return {"pool": name, "task": task, "seeds": seeds, "metric": found["task"]["metric"], **told}
+
+
+def target_of(pool: Pool) -> Texts:
+    """Return the texts of a fifth of the pool."""
+    part = np.random.default_rng(0).permutation(len(pool)) % 5 == 0
+    return pool.take(part).texts
+
+
+def against_others(proven: ProvenRules, task: str, seeds: int) -> dict[str, Any]:
+    """Compare the automatic rules with each other rule and with hindsight, row by row."""
     pool, test, table = proven.held.pool, proven.held.test, proven.table
-    vectors = vectors_of(pool.texts)
+    vectors, target = vectors_of(pool.texts), target_of(pool)
     experiment = Experiment(
         proof_task_named(task),
         trainer_named("probe", TrainerOptions()),
@@ -113,45 +149,70 @@ def regrets(proven: ProvenRules, task: str, seeds: int) -> list[dict[str, Any]]:
     labels = np.array(test.frame.sort("key", "id")["label"].to_list())
     tuned = {one["rows"]: one for one in proven.proof.results["settings"]["tuned"]}
 
-    def right(rule: str, share: float, seed: int, interval: str, given: Vectors | None) -> Floats:
-        chosen = select(
+    def chosen_by(rule: str, share: float, seed: int, interval: str | None = None) -> Selection:
+        named = rule_named(rule)
+        return select(
             pool,
             table,
             rule=rule,
             keep=share,
             interval=interval,
             seed=seed,
-            vectors=given,
+            vectors=vectors if "vectors" in named.takes else None,
+            target=target if "target" in named.needs else None,
             near_duplicates="keep",
             guards=False,
         )
+
+    def right(chosen: Selection) -> Floats:
         settings = {"inverse_regularisation": tuned[len(chosen)]["inverse_regularisation"]}
         outcome = experiment.course.run(
             experiment.rows_of(chosen.ids), experiment.test_rows, seed=0, settings=settings
         )
         return np.asarray(np.array(outcome.answers) == labels, dtype=np.float64)
 
-    found = []
+    regrets, rivals, seconds = [], [], []
     for share in SHARES:
         windows = windows_over(["igse", *ENTROPIES], share)
         hindsight = np.stack(
             [
-                right(one.score, share, 0, f"{one.low:.4f}:{min(1.0, one.high):.4f}", None)
+                right(chosen_by(one.score, share, 0, f"{one.low:.4f}:{min(1.0, one.high):.4f}"))
                 for one in windows
             ]
         )
-        for rule in (*AUTOMATIC, "igse", "random"):
-            given = vectors if rule in AUTOMATIC else None
-            draws = range(seeds if rule != "igse" else 1)
+        rights = {}
+        for rule in (*AUTOMATIC, *OTHERS, "random"):
+            draws = range(seeds) if rule_named(rule).is_draw else [0] * seeds
             started = time.perf_counter()
-            ours = np.mean([right(rule, share, seed, "middle", given) for seed in draws], axis=0)
-            seconds = (time.perf_counter() - started) / len(draws)
-            found.append(
-                {"rule": rule, "keep": share, **regret(hindsight, ours), "seconds": seconds}
+            selections = [chosen_by(rule, share, seed) for seed in draws]
+            seconds.append(
+                {
+                    "rule": rule,
+                    "keep": share,
+                    "seconds": (time.perf_counter() - started) / len(selections),
+                }
             )
-        best = int(hindsight.mean(axis=1).argmax())
-        found[-1]["best_of_all_test_rows"] = str(windows[best])
-    return found
+            rights[rule] = np.stack([right(one) for one in selections])
+        regrets += [
+            {"rule": rule, "keep": share, **regret(hindsight, rights[rule].mean(axis=0))}
+            for rule in (*AUTOMATIC, "igse", "random")
+        ]
+        regrets[-1]["best_of_all_test_rows"] = str(windows[int(hindsight.mean(axis=1).argmax())])
+        for rule in AUTOMATIC:
+            for other in (*OTHERS, "random"):
+                (one,) = compare(
+                    {rule: rights[rule]}, rights[other], against=other, margin_points=1
+                )
+                told = one.to_dict()
+                rivals.append(
+                    {
+                        "rule": rule,
+                        "against": other,
+                        "keep": share,
+                        **{key: told[key] for key in ("difference_points", *BOUNDS)},
+                    }
+                )
+    return {"regret": regrets, "rivals": rivals, "selecting": seconds}
 
 
 def regret(windows: Floats, ours: Floats) -> dict[str, float]:
@@ -179,7 +240,9 @@ def regret(windows: Floats, ours: Floats) -> dict[str, float]:
 
 def dependence(pool: Pool, table: ScoreTable) -> dict[str, dict[str, Any]]:
     """Return how ranks depend on length and on the model's answer, before and after, and ties."""
-    told = select(pool, table, keep=0.16, near_duplicates="keep", guards=False).diagnosis["scores"]
+    told = select(
+        pool, table, rule="igse", keep=0.16, near_duplicates="keep", guards=False
+    ).diagnosis["scores"]
     frame = table.frame
     return {
         name: {
@@ -198,12 +261,19 @@ def dependence(pool: Pool, table: ScoreTable) -> dict[str, dict[str, Any]]:
 def main() -> None:
     """Measure each pool and keep the result."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pools", default=",".join(LEARNT))
+    parser.add_argument("--pools", help=f"of {', '.join(LEARNT)}; comma separated")
+    parser.add_argument("--fine-tune", action="store_true", help="fine-tune, on three pools")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--folder", type=Path, default=Path("benchmark-pools"))
     asked = parser.parse_args()
     RESULTS.mkdir(parents=True, exist_ok=True)
-    for name in asked.pools.split(","):
+    if asked.fine_tune:
+        for name in asked.pools.split(",") if asked.pools else FINE_TUNED:
+            found = fine_tune(name, asked.folder, asked.seeds)
+            path = RESULTS / f"fine-tuned-{name}.json"
+            path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        return
+    for name in asked.pools.split(",") if asked.pools else LEARNT:
         found = measure(name, asked.folder, asked.seeds)
         path = RESULTS / f"{name}.json"
         path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

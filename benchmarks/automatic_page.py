@@ -19,9 +19,13 @@ KINDS = ("raw", "rank")
 VERDICTS = ("better", "as good", "worse", "cannot tell")
 
 
-def results() -> list[dict[str, Any]]:
+def results(*, fine_tuned: bool = False) -> list[dict[str, Any]]:
     """Return the results of each pool, by name."""
-    return [json.loads(path.read_text("utf-8")) for path in sorted(RESULTS.glob("*.json"))]
+    return [
+        json.loads(path.read_text("utf-8"))
+        for path in sorted(RESULTS.glob("*.json"))
+        if path.name.startswith("fine-tuned-") == fine_tuned
+    ]
 
 
 def comparisons(found: list[dict[str, Any]], rule: str, against: str) -> Iterator[dict[str, Any]]:
@@ -72,6 +76,101 @@ def per_pool(found: list[dict[str, Any]]) -> list[str]:
                 f"| {pool['pool']} | {keep:.0%} | {' | '.join(f'{one:.1f}' for one in row)} |"
             )
     return lines
+
+
+def rivals(found: list[dict[str, Any]]) -> list[str]:
+    """Return in how many cells each automatic rule wins, ties and loses against each other rule."""
+    made = [one for pool in found for one in pool["rivals"]]
+    others = list(dict.fromkeys(one["against"] for one in made))
+    lines = [
+        "| against | "
+        + " | ".join(f"`{rule}`: won, tied, lost | mean difference" for rule in AUTOMATIC)
+        + " |",
+        f"|---|{'---|---|' * len(AUTOMATIC)}",
+    ]
+    for other in others:
+        cells = []
+        for rule in AUTOMATIC:
+            own = [one for one in made if (one["rule"], one["against"]) == (rule, other)]
+            won = sum(one["low_points"] > 0 for one in own)
+            lost = sum(one["high_points"] < 0 for one in own)
+            mean = np.mean([one["difference_points"] for one in own])
+            cells += [f"{won}, {len(own) - won - lost}, {lost}", f"{mean:+.2f}"]
+        lines.append(f"| `{other}` | {' | '.join(cells)} |")
+    return lines
+
+
+def cells_of(found: list[dict[str, Any]]) -> list[str]:
+    """Return the difference to the rules that matter most, cell by cell, with intervals."""
+    shown = [("auto", "random"), ("auto", "k-means"), ("auto-labels", "random")]
+    shown.append(("auto-labels", "bws"))
+    lines = [
+        f"| pool | keep | {' | '.join(f'`{rule}` - `{other}`' for rule, other in shown)} |",
+        f"|---|---|{'---|' * len(shown)}",
+    ]
+    for pool in found:
+        for keep in sorted({one["keep"] for one in pool["rivals"]}):
+            told = []
+            for rule, other in shown:
+                (one,) = [
+                    one
+                    for one in pool["rivals"]
+                    if (one["rule"], one["against"], one["keep"]) == (rule, other, keep)
+                ]
+                is_told = one["low_points"] > 0 or one["high_points"] < 0
+                text = f"{one['difference_points']:+.1f} {_interval(one)}"
+                told.append(f"**{text}**" if is_told else text)
+            lines.append(f"| {pool['pool']} | {keep:.0%} | {' | '.join(told)} |")
+    return lines
+
+
+def costs(found: list[dict[str, Any]]) -> list[str]:
+    """Return what selecting takes, beside training on everything."""
+    full = {
+        one["pool"]: next(arm for arm in one["arms"] if arm["rule"] == "full")["seconds"]
+        for one in results(fine_tuned=True)
+    }
+    rows = {one["pool"]: one["arms"][0]["rows"] for one in results(fine_tuned=True)}
+    lines = [
+        "| pool | rows | `igse` | `auto` | `auto-labels` | one full fine-tuning | share |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for pool in found:
+        seconds = {
+            rule: np.median([one["seconds"] for one in pool["selecting"] if one["rule"] == rule])
+            for rule in ("igse", *AUTOMATIC)
+        }
+        training, share = "", ""
+        if pool["pool"] in full:
+            # Training takes as long as it has rows: fewer were fine-tuned on than selected from.
+            name = pool["pool"]
+            whole = full[name]["training"] * pool["rows"]["pool"] / rows[name]
+            training = f"{whole:.0f} s"
+            share = f"{(seconds['auto-labels'] - seconds['igse']) / whole:.1%}"
+        told = " | ".join(f"{one:.2f} s" for one in seconds.values())
+        lines.append(
+            f"| {pool['pool']} | {pool['rows']['pool']:,} | {told} | {training} | {share} |"
+        )
+    return lines
+
+
+def fine_tuned() -> list[str]:
+    """Return what fine-tuning says."""
+    lines = ["| pool | arm | accuracy | against random | verdict |", "|---|---|---|---|---|"]
+    for pool in results(fine_tuned=True):
+        against = {one["arm"]: one for one in pool["comparisons"] if one["against"] == "random"}
+        for arm in pool["arms"]:
+            points = arm["metrics"][pool["metric"]]["mean_points"]
+            one = against.get(arm["name"])
+            told = "| |"
+            if one is not None:
+                told = f"{one['difference_points']:+.1f} {_interval(one)} | {one['decision']} |"
+            lines.append(f"| {pool['pool']} | {arm['rule']} | {points:.1f} | {told}")
+    return lines
+
+
+def _interval(one: dict[str, Any]) -> str:
+    return f"[{one['low_points']:+.1f}, {one['high_points']:+.1f}]"
 
 
 def regrets(found: list[dict[str, Any]]) -> list[str]:
@@ -127,6 +226,13 @@ def text() -> str:
             "had a part in any choice but hindsight's."
         ],
         counts(found),
+        [
+            "In how many of the cells each rule wins, ties and loses against the others, by the "
+            "95 % interval of the difference (rows and seeds varied), without a correction:"
+        ],
+        rivals(found),
+        ["The differences in points, cell by cell; in bold where the interval excludes zero:"],
+        cells_of(found),
         ["Accuracy in points, mean over seeds:"],
         per_pool(found),
         [
@@ -134,6 +240,12 @@ def text() -> str:
             "95 % bootstrap intervals over test rows; below zero the rule beats hindsight:"
         ],
         regrets(found),
+        *_fine_tuned_part(),
+        [
+            "What selecting takes once there are scores and vectors (median over budgets), and "
+            "the search's share of one full fine-tuning of DistilBERT's size:"
+        ],
+        costs(found),
         [
             "Spearman's correlation of scores and ranks with length, the share of their variance "
             "between the model's own answers (epsilon squared), and the share of texts whose value "
@@ -142,6 +254,19 @@ def text() -> str:
         dependences(found),
     ]
     return "\n\n".join("\n".join(part) for part in parts) + "\n"
+
+
+def _fine_tuned_part() -> list[list[str]]:
+    """Return the part on fine-tuning."""
+    found = results(fine_tuned=True)
+    rows = max(one["arms"][0]["rows"] for one in found)
+    return [
+        [
+            f"Fine-tuned instead (`python benchmarks/automatic.py --fine-tune`): at most {rows:,} "
+            f"rows, 16 % kept, {found[0]['seeds']} seeds; verdicts after Holm's correction:"
+        ],
+        fine_tuned(),
+    ]
 
 
 def main() -> None:
