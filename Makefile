@@ -25,12 +25,12 @@ demo: setup  ## the main job, on real data with real models
 	$(EUDS) run $(DEMO)/bbc-news.jsonl --task topic --keep 0.16 --out $(DEMO)/bbc-news
 	$(EUDS) run $(DEMO)/tweets.jsonl --task sentiment --keep 0.16 --out $(DEMO)/tweets
 	$(EUDS) prove $(DEMO)/bbc-news.jsonl --test 0.25 --task topic --keep 0.16 \
-		--rules igse,length --trainer probe --seeds 10 --out $(DEMO)/proof
+		--rules auto,igse,length --trainer probe --seeds 10 --out $(DEMO)/proof
 
 demo-prove: setup  ## the same question with fine-tuning; says how long it will take before it starts
 	$(EUDS) data bbc-news --rows 1500 -o $(DEMO)/bbc-news.jsonl
 	$(EUDS) prove $(DEMO)/bbc-news.jsonl --test 0.25 --task topic --keep 0.16 \
-		--rules igse,length --seeds 3 --train-tokens 64 --out $(DEMO)/proof-fine-tuned
+		--rules auto,igse,length --seeds 3 --train-tokens 64 --out $(DEMO)/proof-fine-tuned
 
 test: setup
 	$(BIN)/python -m pytest -m "not slow"
@@ -59,6 +59,7 @@ bench-prove: setup  ## the protocol on real data and stress pools; resumable, sa
 	$(BIN)/python benchmarks/proofs.py
 	$(BIN)/python benchmarks/proofs_page.py
 	$(BIN)/python benchmarks/automatic.py
+	$(BIN)/python benchmarks/automatic.py --fine-tune
 	$(BIN)/python benchmarks/automatic_page.py
 
 bench-speed: setup  ## against plain loops, peers and the machine's arithmetic; nothing else may run

@@ -259,6 +259,8 @@ def text() -> str:
 def _fine_tuned_part() -> list[list[str]]:
     """Return the part on fine-tuning."""
     found = results(fine_tuned=True)
+    if not found:
+        return []
     rows = max(one["arms"][0]["rows"] for one in found)
     return [
         [
