@@ -140,3 +140,33 @@ def test_without_labels_the_message_names_what_to_do(folder, encoder):
         )
         assert "--label" in ran.stderr
         assert not (folder / "run" / "scores.parquet").exists()
+
+
+def test_a_budget_in_seconds_is_as_many_rows_as_are_trained_on(folder, encoder):
+    run(folder, encoder, "--keep-seconds", 10, "--row-seconds", 0.25)
+    assert len(lines(folder / "run" / "subset.jsonl")) == 40
+
+
+def test_what_a_row_takes_is_timed_where_it_is_not_told(folder, encoder):
+    ran = run(folder, encoder, "--keep-seconds", 1)
+    manifest = json.loads((folder / "run" / "manifest.json").read_text())
+    found = manifest["summary"]["training_time"]
+    assert found["timed"]
+    assert found["rows"] == int(1 / found["seconds_a_row"] + 1e-6)
+    assert found["sentence"] in ran.stdout
+    assert found["sentence"] in (folder / "run" / "report.html").read_text()
+    assert manifest["summary"]["settings"]["keep"]["amount"] == found["rows"]
+    assert manifest["summary"]["seconds"]["timing"] > 0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (("--keep-seconds", 1, "--keep", 0.5), "two budgets"),
+        (("--row-seconds", 1), "--keep-seconds 600"),
+        (("--keep-seconds", -1), "make no sense"),
+        (("--keep-seconds", 1, "--row-seconds", 5), "not suffice"),
+    ],
+)
+def test_a_budget_in_seconds_that_makes_no_sense_is_refused(folder, encoder, wrong, told):
+    assert told in " ".join(run(folder, encoder, *wrong, check=2).stderr.split())

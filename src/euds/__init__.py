@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from euds.proof.pilot import Pilot, pilot
     from euds.proof.prove import Proof, prove
     from euds.proof.smallest_keep import SmallestKeep, smallest_keep
+    from euds.proof.training_time import TrainingTime, training_time
     from euds.reading import read
     from euds.scores import ScoreTable
     from euds.scoring import score
@@ -35,6 +36,7 @@ __all__ = [
     "ScoreTable",
     "Selection",
     "SmallestKeep",
+    "TrainingTime",
     "certify",
     "hold_out",
     "pilot",
@@ -43,6 +45,7 @@ __all__ = [
     "score",
     "select",
     "smallest_keep",
+    "training_time",
 ]
 
 _HOMES = {
@@ -55,6 +58,7 @@ _HOMES = {
     "ScoreTable": "euds.scores",
     "Selection": "euds.selection.selection",
     "SmallestKeep": "euds.proof.smallest_keep",
+    "TrainingTime": "euds.proof.training_time",
     "certify": "euds.proof.certify",
     "hold_out": "euds.proof.holdout",
     "pilot": "euds.proof.pilot",
@@ -63,6 +67,7 @@ _HOMES = {
     "score": "euds.scoring",
     "select": "euds.selection.select",
     "smallest_keep": "euds.proof.smallest_keep",
+    "training_time": "euds.proof.training_time",
 }
 
 

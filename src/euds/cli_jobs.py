@@ -145,7 +145,7 @@ def request_of(selecting: SelectingOptions) -> dict[str, Any]:
     from euds.selection.request import check_request, check_target
 
     request: dict[str, Any] = {
-        "keep": selecting.keep,
+        "keep": _rows_or_share(selecting),
         "keep_tokens": selecting.keep_tokens,
         "rule": selecting.rule,
         "interval": selecting.interval,
@@ -162,6 +162,33 @@ def request_of(selecting: SelectingOptions) -> dict[str, Any]:
         "always_keep": read_ids(selecting.always_keep),
         "guards": not selecting.no_guards,
     }
+
+
+def _rows_or_share(selecting: SelectingOptions) -> str | int | None:
+    """Return the budget in rows or as a share; one in seconds is one in rows."""
+    seconds, row_seconds = selecting.keep_seconds, selecting.row_seconds
+    if seconds is None:
+        if row_seconds is not None:
+            raise OptionError(
+                "the seconds of a row are told, and not how many there are",
+                where="--row-seconds",
+                next_step="give a budget in seconds too: --keep-seconds 600",
+            )
+        return selecting.keep
+    if selecting.keep is not None or selecting.keep_tokens is not None:
+        raise OptionError(
+            "two budgets were given", expected="one of --keep, --keep-tokens and --keep-seconds"
+        )
+    if row_seconds is None:
+        raise OptionError(
+            "a budget in seconds needs to know what training takes a row",
+            where="--keep-seconds",
+            expected="--row-seconds 0.05, all epochs together",
+            next_step="or 'euds run', which times fine-tuning here",
+        )
+    from euds.proof.training_time import rows_in_time
+
+    return rows_in_time(seconds, row_seconds)
 
 
 def read_against(

@@ -53,8 +53,30 @@ class Labelled:
         An automatic budget stands there as a share that will do for now.
         """
         self._check()
-        is_auto = self.selecting.keep == AUTO
-        return request_of(replace(self.selecting, keep="0.5") if is_auto else self.selecting)
+        asked = self.selecting
+        if asked.keep == AUTO:
+            asked = replace(asked, keep="0.5")
+        elif self._is_timed:
+            if asked.keep is None and asked.keep_tokens is None:
+                asked = replace(asked, keep="0.5", keep_seconds=None)
+            self._check_timed()
+        return request_of(asked)
+
+    @property
+    def _is_timed(self) -> bool:
+        """Whether a budget in seconds is given, and it is to be found out what a row takes."""
+        return self.selecting.keep_seconds is not None and self.selecting.row_seconds is None
+
+    def _check_timed(self) -> None:
+        if self.scoring.task is None:
+            raise OptionError(
+                "what training takes a row cannot be timed without a task",
+                where="--keep-seconds",
+                next_step="tell it, --row-seconds 0.05, all epochs together; or name a --task",
+            )
+        from euds.proof.training_time import rows_in_time
+
+        rows_in_time(self.selecting.keep_seconds or 0.0, 1e-9)
 
     def _check(self) -> None:
         if not self.options.certify:
@@ -86,6 +108,8 @@ class Labelled:
             pool = self._set_aside(pool, ledger)
         if self.selecting.keep == AUTO:
             self._find_budget(pool, ledger)
+        elif self._is_timed:
+            self._time_training(pool, ledger)
         return pool
 
     def _set_aside(self, pool: "Pool", ledger: "Ledger") -> "Pool":
@@ -132,8 +156,23 @@ class Labelled:
         )
         self.findings["smallest_keep"] = found.results
 
+    def _time_training(self, pool: "Pool", ledger: "Ledger") -> None:
+        from euds.proof.training_time import training_time
+
+        with ledger.stage("timing"):
+            found = training_time(
+                pool,
+                self.selecting.keep_seconds or 0.0,
+                task=self.scoring.task,
+                encoder=self.options.train_encoder,
+                precision=self.scoring.precision,
+            )
+        self.findings["training_time"] = found.results
+
     def with_budget(self, request: dict[str, Any]) -> dict[str, Any]:
         """Return the request with the budget that was found, if one was asked for."""
+        if timed := self.findings.get("training_time"):
+            return {**request, "keep": timed["rows"]}
         found = self.findings.get("smallest_keep")
         if found is None:
             return request

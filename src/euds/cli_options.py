@@ -145,14 +145,27 @@ class SelectingOptions:
     keep_tokens: Annotated[
         int | None, _select("A number of tokens: never more, short by under one row.", min=1)
     ] = None
+    keep_seconds: Annotated[
+        float | None,
+        _select(
+            "As many rows as are trained on in so many seconds; see --row-seconds.",
+        ),
+    ] = None
+    row_seconds: Annotated[
+        float | None,
+        _select(
+            "Seconds that your training takes a row, all epochs together. | 'euds run' times "
+            "fine-tuning of --train-encoder on this machine, with labels"
+        ),
+    ] = None
     rule: Annotated[
         str | None,
         _select(
             "auto, igse, igse-and, igse-dist, ie, ge, se, perplexity, length, any score column; "
             "longest, shortest, perplexity-high, perplexity-low, hes, uncertain, ifd, ccs, dsir; "
             "k-means, k-center, semdedup; random, full; with labels auto-labels, "
-            "random-stratified, el2n, ccs-el2n, bws, moderate. | auto; beside an "
-            "interval or --soft igse"
+            "auto-labels-plain, random-stratified, el2n, ccs-el2n, bws, moderate. | auto; "
+            "beside an interval or --soft igse"
         ),
     ] = None
     use_labels: Annotated[

@@ -21,8 +21,9 @@ def show_summary(summary: dict[str, Any], console: Console) -> None:
         colour = "green" if certificate["certified"] else "yellow"
         console.print(f"[bold {colour}]{escape(certificate['sentence'])}[/]", highlight=False)
         console.print(escape(certificate["scope"]), highlight=False)
-    if smallest := summary.get("smallest_keep"):
-        console.print(escape(smallest["sentence"]), highlight=False)
+    for budget in ("smallest_keep", "training_time"):
+        if found := summary.get(budget):
+            console.print(escape(found["sentence"]), highlight=False)
     _show_rows(summary, console)
     if search := summary.get("search"):
         console.print(f"Window    {escape(search['sentence'])}", highlight=False)

@@ -318,10 +318,23 @@ def test_a_window_that_gives_up_an_option_is_out_of_the_question():
     rng = np.random.default_rng(0)
     features, option = rng.normal(size=(400, 4)), np.repeat([0, 1], 200)
     draws = Draws({"ie": np.linspace(0, 1, 400)}, np.zeros(400, dtype=np.int64), 0.1, 0)
-    guarded = Coverage(draws, features, option)
-    assert guarded.worth(Window("ie", 0.0, 0.4), 0) == -np.inf
-    assert np.isfinite(Coverage(draws, features, None).worth(Window("ie", 0.0, 0.4), 0))
-    assert np.isfinite(guarded.worth(Window("ie", 0.02, 0.98), 0))
+    guarded, free = Coverage(draws, features, option), Coverage(draws, features, None)
+    one_sided, both = Window("ie", 0.0, 0.4), Window("ie", 0.02, 0.98)
+    nothing = -100 * (features**2).sum(axis=1).mean()  # the variance before anything is learnt
+    assert guarded.worth(one_sided, 0) == pytest.approx(nothing)
+    assert free.worth(one_sided, 0) > nothing / 10
+    assert guarded.worth(both, 0) == free.worth(both, 0)
+
+
+@pytest.mark.parametrize("rows", [100, 120])
+def test_in_a_small_pool_of_many_answers_there_is_still_something_to_compare(rows):
+    # Ten rows of five answers never have the pool's shares; that is no reason to refuse them all.
+    vectors, _, _ = blobs(rows)
+    options = np.random.default_rng(0).integers(5, size=rows)
+    told = automatic(candidates(vectors, 10, options=options)).notes["search"]
+    assert np.isfinite([told["gain"], *(one["gain"] for one in told["profile"])]).all()
+    assert "inf" not in told["sentence"]
+    assert "nan" not in told["sentence"]
 
 
 class Known:

@@ -50,8 +50,9 @@ def open_report(
     if results is None:
         headline, others = _of_run(pool, selection)
         certificate = summary.get("certificate")
-        if "smallest_keep" in summary:
-            others = (one_line(summary["smallest_keep"]["sentence"]), *others)
+        for budget in ("smallest_keep", "training_time"):
+            if budget in summary:
+                others = (one_line(summary[budget]["sentence"]), *others)
         if certificate is not None:
             headline, others = one_line(certificate["sentence"]), (headline, *others[:-1])
         return Opening(

@@ -26,7 +26,8 @@ from euds.selection.windows import Window, windows_over
 __all__ = ["Coverage", "Criterion", "Draws", "mean_variance", "reduced"]
 
 MOST_LEANING = 0.20
-"""The largest total variation between the model's own answers in pool and subset."""
+"""The largest total variation between the model's own answers in pool and subset, above what chance
+makes of so many rows."""
 
 _DIMENSIONS = 128  # the first principal components: the rest are near the noise of a small subset
 _DRAWS = 30  # from the window that is used
@@ -57,7 +58,7 @@ class Criterion(Protocol):
         """Among how many windows the best draw is looked for."""
 
     def worth(self, window: Window, round_: int) -> float:
-        """Return what a draw is worth: higher is better, minus infinity is out of the question."""
+        """Return what a draw is worth, a finite number: higher is better."""
 
     def gains(self, finalists: Sequence[Window], widest: Window) -> Floats:
         """Return what is gained over the widest window, where `worth` has not looked."""
@@ -195,19 +196,20 @@ class Coverage:
         return self.draws.draw(window, np.arange(len(self.features)), number)
 
     def _of(self, rows: Numbers) -> float:
-        if not len(rows):
-            return -np.inf
-        if self.options is not None and _distance(self.options, rows) > MOST_LEANING:
-            return -np.inf
-        return -100 * mean_variance(self.features, rows)
+        leans = self.options is not None and _leans(self.options, rows)
+        # What is out of the question is worth as much as a draw of nothing.
+        return -100 * mean_variance(self.features, rows[:0] if leans else rows)
 
 
-def _distance(options: Numbers, rows: Numbers) -> float:
-    """Return the total variation distance between the shares of options in pool and subset."""
+def _leans(options: Numbers, rows: Numbers) -> bool:
+    """Return whether the shares of options in a subset are clearly not those of the pool."""
+    if not len(rows):
+        return False
     count = int(options.max()) + 1
     pool = np.bincount(options, minlength=count) / len(options)
     kept = np.bincount(options[rows], minlength=count) / len(rows)
-    return float(np.abs(pool - kept).sum() / 2)
+    by_chance = np.sqrt((count - 1) / len(rows)) / 2  # an upper bound of the mean
+    return float(np.abs(pool - kept).sum() / 2) > MOST_LEANING + by_chance
 
 
 def mean_variance(features: Floats, rows: Numbers, *, penalty: float = 1.0) -> float:

@@ -91,7 +91,7 @@ class ProbeAccuracy:
         fit, draws = self._fits[round_ % FOLDS]
         rows = draws.draw(window, fit, round_)
         if not len(rows):  # a narrow window, and none of its rows is in these folds
-            return -np.inf
+            return 0.0
         asked = self._search[self._folds == round_ % FOLDS]
         return self._accuracy(self._ridge.right(rows, asked), asked)
 

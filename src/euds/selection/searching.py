@@ -97,7 +97,7 @@ class Search:
             "profile": [
                 {
                     **asdict(one.window),
-                    "gain": one.gain if np.isfinite(one.gain) else None,
+                    "gain": one.gain,
                     "error": one.error if np.isfinite(one.error) else None,
                     "rounds": one.rounds,
                 }
@@ -139,7 +139,7 @@ def search(criterion: Criterion) -> Search:
     finalists = [windows[index] for index in best_first[: criterion.finalists]]
     gains = criterion.gains(finalists, windows[0])
     gain, error = float(gains.mean()), float(gains.std(ddof=1) / np.sqrt(len(gains)))
-    counts = np.isfinite(gain) and criterion.counts(gain, error)
+    counts = criterion.counts(gain, error)
     return Search(
         criterion=criterion.name,
         trials=_trials(windows, worths),
@@ -155,7 +155,6 @@ def _trials(windows: Sequence[Window], worths: Sequence[Sequence[float]]) -> tup
     trials = []
     for window, own in zip(windows, worths, strict=True):
         gains = np.array(own) - widest[: len(own)]
-        told = len(gains) > 1 and bool(np.isfinite(gains).all())
-        error = float(gains.std(ddof=1) / np.sqrt(len(gains))) if told else float("nan")
-        trials.append(Trial(window, float(gains.mean()), error, len(gains)))
+        error = gains.std(ddof=1) / np.sqrt(len(gains)) if len(gains) > 1 else np.nan
+        trials.append(Trial(window, float(gains.mean()), float(error), len(gains)))
     return tuple(trials)
