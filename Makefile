@@ -19,6 +19,11 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	$(EUDS) data --fetch
 	touch $@
 
+# The tests of the Ray engine; it is large, and nothing else needs it.
+$(VENV)/.ray: $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[ray]"
+	touch $@
+
 demo: setup  ## the main job, on real data with real models
 	$(EUDS) data bbc-news --rows 1500 -o $(DEMO)/bbc-news.jsonl
 	$(EUDS) data tweets --rows 1000 -o $(DEMO)/tweets.jsonl
@@ -32,7 +37,7 @@ demo-prove: setup  ## the same question with fine-tuning; says how long it will 
 	$(EUDS) prove $(DEMO)/bbc-news.jsonl --test 0.25 --task topic --keep 0.16 \
 		--rules auto,igse,length --seeds 3 --train-tokens 64 --out $(DEMO)/proof-fine-tuned
 
-test: setup
+test: setup $(VENV)/.ray
 	$(BIN)/python -m pytest -m "not slow"
 
 check: setup
@@ -44,6 +49,7 @@ check: setup
 	$(BIN)/python benchmarks/speed_page.py --check
 	$(BIN)/python benchmarks/labelled_pages.py --check
 	$(BIN)/python benchmarks/automatic_page.py --check
+	$(BIN)/python benchmarks/ray_page.py --check
 
 bench: setup  ## everything that takes longer: slow tests, then each claim of the documents
 	$(BIN)/python -m pytest -m slow
@@ -62,7 +68,7 @@ bench-prove: setup  ## the protocol on real data and stress pools; resumable, sa
 	$(BIN)/python benchmarks/automatic.py --fine-tune
 	$(BIN)/python benchmarks/automatic_page.py
 
-bench-speed: setup  ## against plain loops, peers and the machine's arithmetic; nothing else may run
+bench-speed: setup $(VENV)/.ray  ## against plain loops, peers and the machine's arithmetic; nothing else may run
 	$(BIN)/python -m pip install --quiet --no-deps --target build/peers \
 		lmppl==0.3.2 data-selection==1.0.3 nltk regex joblib tqdm
 	$(BIN)/python benchmarks/speed.py
@@ -71,6 +77,8 @@ bench-speed: setup  ## against plain loops, peers and the machine's arithmetic; 
 	$(BIN)/python benchmarks/precision.py
 	$(BIN)/python benchmarks/early_stop.py
 	$(BIN)/python benchmarks/speed_page.py
+	$(BIN)/python benchmarks/ray_engine.py
+	$(BIN)/python benchmarks/ray_page.py
 
 docs: setup  ## write docs/cli.md from the commands
 	$(BIN)/python scripts/cli_page.py

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from euds.cli_engine import engine_of
 from euds.cli_jobs import (
     ablate_and_show,
     finish,
@@ -22,6 +23,7 @@ from euds.cli_jobs import (
 )
 from euds.cli_labelled import Labelled
 from euds.cli_options import (
+    EngineOptions,
     LabelOptions,
     OutputOptions,
     ProvingOptions,
@@ -130,6 +132,7 @@ def run(
     scoring: ScoringOptions,
     selecting: SelectingOptions,
     labels: LabelOptions,
+    engines: EngineOptions,
     report: ReportOptions,
     output: OutputOptions,
     out: Out = None,
@@ -139,14 +142,18 @@ def run(
     labelled = Labelled(labels, reading, scoring, selecting, output)
     request = labelled.request()  # a mistake in it should not cost the time of scoring
     request["against"] = read_against(selecting, text=reading.text, context=reading.context)
-    ledger, folder, pool, table = read_and_score(
-        *(inputs, reading, scoring, output, out, selecting),
-        prepare=labelled.prepare,
-        beside=labelled.validation_file,
-    )
-    target = read_target(selecting.target, pool)
-    request = labelled.with_budget(request)
-    selection = select_rows(pool, table, request, output, ledger, target=target)
+    with engine_of(engines, output) as engine:
+        ledger, folder, pool, table = read_and_score(
+            *(inputs, reading, scoring, output, out, selecting),
+            engine=engine,
+            prepare=labelled.prepare,
+            beside=labelled.validation_file,
+        )
+        target = read_target(selecting.target, pool)
+        request = labelled.with_budget(request)
+        selection = select_rows(
+            *(pool, table, request, output, ledger), target=target, engine=engine
+        )
     selection = labelled.deliver(pool, selection, ledger)
     finish(
         *(folder, pool, table, selection, ledger, output, inputs),
@@ -168,11 +175,15 @@ def score(
     inputs: Inputs,
     reading: ReadingOptions,
     scoring: ScoringOptions,
+    engines: EngineOptions,
     output: OutputOptions,
     out: Out = None,
 ) -> None:
     """Read and score; select later, as often as you like."""
-    ledger, folder, pool, table = read_and_score(inputs, reading, scoring, output, out)
+    with engine_of(engines, output) as engine:
+        ledger, folder, pool, table = read_and_score(
+            inputs, reading, scoring, output, out, engine=engine
+        )
     finish(folder, pool, table, None, ledger, output, inputs)
 
 

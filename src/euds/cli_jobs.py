@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from euds.engines.base import Engine
     from euds.ledger import Ledger
     from euds.pool import Pool, Texts
     from euds.progress import Progress
@@ -57,6 +58,7 @@ def read_and_score(
     out: Path | None,
     selecting: SelectingOptions | None = None,
     *,
+    engine: "Engine",
     prepare: "Callable[[Pool, Ledger], Pool] | None" = None,
     beside: str | None = None,
 ) -> "tuple[Ledger, RunFolder, Pool, ScoreTable]":
@@ -88,7 +90,7 @@ def read_and_score(
     settings = _scoring_settings(scoring, output.seed)
     try:
         with ledger.stage("scoring"):
-            table = score_pool(pool, scores, progress=progress, **settings)
+            table = score_pool(pool, scores, engine=engine, progress=progress, **settings)
     finally:
         progress.close()
     table.provenance["inputs"] = inputs
@@ -207,6 +209,7 @@ def select_rows(
     ledger: "Ledger",
     *,
     target: "Texts | None",
+    engine: "Engine | None" = None,
 ) -> "Selection":
     """Select; vectors are made first, so that the ledger tells what they cost."""
     import inspect
@@ -225,7 +228,7 @@ def select_rows(
         progress = progress_for(quiet=output.quiet)
         try:
             with ledger.stage("vectors"):
-                vectors, _ = vectors_for(asked, pool, table, progress=progress)
+                vectors, _ = vectors_for(asked, pool, table, engine=engine, progress=progress)
         finally:
             progress.close()
     with ledger.stage("selecting"):

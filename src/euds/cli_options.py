@@ -14,6 +14,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 __all__ = [
+    "EngineOptions",
     "LabelOptions",
     "OutputOptions",
     "ProvingOptions",
@@ -37,6 +38,7 @@ def _option(panel: str, help_text: str, *names: str, **details: Any) -> Any:
 
 _read = functools.partial(_option, "Reading")
 _score = functools.partial(_option, "Scoring")
+_engine = functools.partial(_option, "Engine")
 _select = functools.partial(_option, "Selecting")
 _prove = functools.partial(_option, "Proving")
 _label = functools.partial(_option, "With labels")
@@ -128,6 +130,33 @@ class ScoringOptions:
     batch_tokens: Annotated[
         int | None,
         _score("Tokens put through a model together: speed, not results. | by device", min=1),
+    ] = None
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """Where models run."""
+
+    engine: Annotated[
+        str, _engine("local: on this machine; ray: on a Ray cluster, or Ray on this machine.")
+    ] = "local"
+    ray_address: Annotated[
+        str | None,
+        _engine(
+            "The cluster: HOST:PORT of its head, or auto on one of its machines. | Ray is started "
+            "here"
+        ),
+    ] = None
+    ray_workers: Annotated[
+        int | None,
+        _engine("Workers, each with a model of its own. | as many as there is room for", min=1),
+    ] = None
+    threads_per_worker: Annotated[
+        int | None, _engine("Cores for each worker of Ray. | 1", min=1)
+    ] = None
+    gpus_per_worker: Annotated[
+        float | None,
+        _engine("GPUs for each worker of Ray. | 1 if the cluster has any, else 0", min=0),
     ] = None
 
 

@@ -9,7 +9,8 @@
     │   ├── MissingExtraError  an optional dependency is not installed
     │   └── ModelNotFoundError a model's name leads to no weights on this machine
     ├── ModelError             a model is there but cannot be loaded or used
-    └── StoreError             the store or a run folder cannot be read or written
+    ├── StoreError             the store or a run folder cannot be read or written
+    └── EngineError            what measures texts is not to be had, or did not measure them all
 
 A message has up to five parts: what went wrong, where, what was got, what was expected, and what
 to do next. The command line prints them; nothing else in the package formats errors.
@@ -21,6 +22,7 @@ import difflib
 from collections.abc import Iterable
 
 __all__ = [
+    "EngineError",
     "EudsError",
     "InputError",
     "MissingExtraError",
@@ -114,6 +116,10 @@ class ModelError(EudsError):
 
 class StoreError(EudsError):
     """The store or a run folder cannot be read or written."""
+
+
+class EngineError(EudsError):
+    """What measures texts is not to be had, or did not measure them all."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:

@@ -13,7 +13,7 @@ from euds.errors import OptionError, check_settings, did_you_mean
 from euds.measuring import Measurer, StageRecord
 from euds.models import resolve_precision
 from euds.models.sources import resolve
-from euds.models.trial import Tuning, try_out
+from euds.models.trial import Tuning
 from euds.pool import Pool
 from euds.progress import Progress
 from euds.progress_bars import default_progress
@@ -159,7 +159,7 @@ def score(
     provenance: dict[str, Any] = {"pool": pool.fingerprint, "settings": asdict(chosen)}
     try:
         if {"ge", "se"} & set(asked):
-            tuning = try_out(resolve(chosen.model), chosen.precision, shown)
+            tuning = measurer.engine.try_out(resolve(chosen.model), chosen.precision, shown)
             provenance["precision"] = {"chosen": tuning.precision, "why": tuning.why}
             scorers = make_scorers(asked, _tuned(chosen, tuning), label_names=pool.label_names)
         return _score(pool, scorers, measurer, provenance)

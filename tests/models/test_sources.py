@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +107,21 @@ def test_a_file_that_is_no_model(tmp_path):
 
 
 # Fingerprints -------------------------------------------------------------------------------------
+
+
+def test_a_model_of_another_machine_is_found_by_its_folder_or_else_by_its_name(tmp_path):
+    shared, own = save_model(tmp_path / "shared"), save_model(tmp_path / "own")
+    reference = sources.resolve(str(shared))
+    assert sources.relocate(reference) == reference
+    elsewhere = replace(reference, name=str(own), folder=tmp_path / "not on this machine")
+    assert sources.relocate(elsewhere) == replace(reference, name=str(own), folder=own)
+
+
+def test_another_model_under_the_same_name_is_refused(tmp_path):
+    reference = sources.resolve(str(save_model(tmp_path / "mine")))
+    other = save_model(tmp_path / "other", weight=2.0)
+    with pytest.raises(ModelError, match="not the same on all machines"):
+        sources.relocate(replace(reference, folder=other))
 
 
 def test_a_fingerprint_is_of_the_contents(tmp_path):

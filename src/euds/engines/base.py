@@ -1,4 +1,4 @@
-"""What an engine is: it maps a measurement over shards, somewhere."""
+"""What an engine is: it runs models on shards of texts, somewhere."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from typing import Protocol
 
 import polars as pl
 
+from euds.models.sources import ModelReference
+from euds.models.trial import Tuning
 from euds.pool import Texts
+from euds.progress import Progress
 from euds.scorers.base import Measurement
 
 __all__ = ["Engine"]
@@ -18,3 +21,6 @@ class Engine(Protocol):
 
     def run(self, measurement: Measurement, shards: Iterable[Texts]) -> Iterator[pl.DataFrame]:
         """Yield one frame a shard: ``key`` and the measurement's columns, one row a text."""
+
+    def try_out(self, reference: ModelReference, precision: str, progress: Progress) -> Tuning:
+        """Return how a model is run where shards are measured; see `euds.models.trial.try_out`."""

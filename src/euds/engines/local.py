@@ -9,8 +9,11 @@ from itertools import islice
 
 import polars as pl
 
+from euds.models.sources import ModelReference
 from euds.models.threads import cores_shared_out
+from euds.models.trial import Tuning, try_out
 from euds.pool import Texts
+from euds.progress import Progress
 from euds.scorers.base import Measurement
 
 __all__ = ["LocalEngine"]
@@ -49,3 +52,7 @@ class LocalEngine:
                 finally:
                     for one in waiting:
                         one.cancel()
+
+    def try_out(self, reference: ModelReference, precision: str, progress: Progress) -> Tuning:
+        """Return how a model is run on this machine."""
+        return try_out(reference, precision, progress)

@@ -17,7 +17,7 @@ a pickle can run code when it is opened.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
@@ -41,6 +41,7 @@ __all__ = [
     "Origin",
     "get",
     "listing",
+    "relocate",
     "resolve",
 ]
 
@@ -253,6 +254,31 @@ def resolve(name: str) -> ModelReference:
     if is_hub_name(name):
         return _reference(name, "hub", hub_folder(name))
     raise _unknown(name)
+
+
+def relocate(reference: ModelReference) -> ModelReference:
+    """Return where a model that was found on another machine is on this one.
+
+    Its folder is looked for first, as machines may share a disk, then its name.
+
+    Raises
+    ------
+    ModelNotFoundError
+        If it is not on this machine.
+    ModelError
+        If what has its name here is another model.
+    """
+    shared = reference.folder is not None and reference.folder.is_dir()
+    found = resolve(str(reference.folder) if shared else reference.name)
+    if found.fingerprint != reference.fingerprint:
+        raise ModelError(
+            f"the model {reference.name!r} is not the same on all machines",
+            where=str(found.folder),
+            got=f"a model with the fingerprint {found.fingerprint}",
+            expected=reference.fingerprint,
+            next_step="put the same files on each machine, or on a disk that they share",
+        )
+    return replace(found, name=reference.name, origin=reference.origin)
 
 
 def get(name: str) -> ModelReference:

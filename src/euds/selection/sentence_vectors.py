@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from euds.engines.base import Engine
 from euds.errors import MissingExtraError, ModelNotFoundError
 from euds.pool import Pool
 from euds.progress import Progress
@@ -18,7 +19,12 @@ they are a small part of the cost."""
 
 
 def vectors_for(
-    request: Request, pool: Pool, scores: ScoreTable, *, progress: Progress
+    request: Request,
+    pool: Pool,
+    scores: ScoreTable,
+    *,
+    progress: Progress,
+    engine: Engine | None = None,
 ) -> tuple[Vectors | None, str | None]:
     """Return the vectors that a request works on, or why it does without them.
 
@@ -32,6 +38,8 @@ def vectors_for(
         Their scores.
     progress : Progress
         Is told what happens.
+    engine : Engine, optional
+        Where texts are measured; this process by default.
 
     Returns
     -------
@@ -55,7 +63,7 @@ def vectors_for(
                 f"--scores ie,ge, or euds.vectors.vectors_of in Python, has them read"
             )
     try:
-        return vectors_of(pool.texts, progress=progress), None
+        return vectors_of(pool.texts, engine=engine, progress=progress), None
     except (MissingExtraError, ModelNotFoundError) as error:
         if request.must_have_vectors:
             raise
