@@ -209,7 +209,7 @@ def _leans(options: Numbers, rows: Numbers) -> bool:
     pool = np.bincount(options, minlength=count) / len(options)
     kept = np.bincount(options[rows], minlength=count) / len(rows)
     by_chance = np.sqrt((count - 1) / len(rows)) / 2  # an upper bound of the mean
-    return float(np.abs(pool - kept).sum() / 2) > MOST_LEANING + by_chance
+    return bool(np.abs(pool - kept).sum() / 2 > MOST_LEANING + by_chance)
 
 
 def mean_variance(features: Floats, rows: Numbers, *, penalty: float = 1.0) -> float:
