@@ -38,7 +38,9 @@ demo-prove: setup  ## the same question with fine-tuning; says how long it will 
 		--rules auto,igse,length --seeds 3 --train-tokens 64 --out $(DEMO)/proof-fine-tuned
 
 test: setup $(VENV)/.ray
-	$(BIN)/python -m pytest -m "not slow"
+	@# A process of its own: Ray ends the one that it lives in when it loses its cluster.
+	$(BIN)/python -m pytest -q -m "not slow" tests/engines/test_ray.py
+	$(BIN)/python -m pytest -m "not slow" --ignore=tests/engines/test_ray.py
 
 check: setup
 	$(BIN)/ruff check .

@@ -86,6 +86,7 @@ def test_scores_and_selection_are_those_of_the_local_engine(tmp_path, engine):
     assert chosen_there.frame.equals(chosen_here.frame)
 
 
+@pytest.mark.slow
 def test_sampled_answers_are_those_of_the_local_engine(tmp_path, engine):
     sampled = SampledAnswers(resolve("toy"), "float32", task_named("topic").templates[0])
     here = Measurer(Store(tmp_path / "here"), LocalEngine(), SilentProgress())
@@ -108,6 +109,7 @@ def test_a_node_that_is_killed_costs_the_shards_in_work(tmp_path, cluster):
     assert sum(again.values()) - len(again) <= 2  # that node had two workers
 
 
+@pytest.mark.slow
 def test_workers_get_gpus_and_an_interrupted_run_goes_on(tmp_path, cluster, monkeypatch):
     monkeypatch.setattr("euds.engines.ray._LOOK_SECONDS", 0.5)
     doomed = cluster.add_node(num_cpus=1, num_gpus=1)  # Ray believes what it is told
