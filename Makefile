@@ -53,7 +53,7 @@ check: setup
 	$(BIN)/python benchmarks/automatic_page.py --check
 	$(BIN)/python benchmarks/ray_page.py --check
 
-bench: setup  ## everything that takes longer: slow tests, then each claim of the documents
+bench: setup $(VENV)/.ray  ## everything that takes longer: slow tests, then each claim of the documents
 	$(BIN)/python -m pytest -m slow
 	$(BIN)/python benchmarks/coverage.py
 	$(BIN)/python benchmarks/certificate.py
