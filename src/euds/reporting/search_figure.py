@@ -57,10 +57,7 @@ def _profile(search: Mapping[str, Any], score: str) -> Figure:
             color=alt.Color(
                 "fate:N", scale=alt.Scale(domain=["used", "tried"], range=[BLUE, GREY])
             ),
-            strokeDash=alt.StrokeDash(
-                "classes:N",
-                scale=alt.Scale(domain=["as they come", "alike"], range=[[1, 0], [3, 2]]),
-            ),
+            strokeDash=_dashes(search),
             opacity=alt.Opacity("rounds:Q", scale=alt.Scale(range=[0.25, 1]), legend=None),
             tooltip=[
                 "fate:N",
@@ -75,6 +72,14 @@ def _profile(search: Mapping[str, Any], score: str) -> Figure:
         .properties(height=200)
     )
     return figure(f"search-{score}", chart, title=f"Windows of {score}")
+
+
+def _dashes(search: Mapping[str, Any]) -> alt.StrokeDash:
+    """Return dashes for windows with equal classes; a legend only where there are any."""
+    scale = alt.Scale(domain=["as they come", "alike"], range=[[1, 0], [3, 2]])
+    if any(one["equal"] for one in search["profile"]):
+        return alt.StrokeDash("classes:N", scale=scale)
+    return alt.StrokeDash("classes:N", scale=scale, legend=None)
 
 
 def _is(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
