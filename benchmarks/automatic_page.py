@@ -55,7 +55,13 @@ def counts(found: list[dict[str, Any]]) -> list[str]:
         told = [sum(one["decision"] == verdict for one in made) for verdict in VERDICTS]
         mean = np.mean([one["difference_points"] for one in made])
         lines.append(f"| `{rule}` | {' | '.join(map(str, told))} | {mean:+.2f} |")
-    return lines
+    others = [pool for pool in found if pool["pool"] != "imbalance"]
+    means = [
+        f"`{rule}` {np.mean([one['difference_points'] for one in made]):+.2f}"
+        for rule in AUTOMATIC
+        if (made := list(comparisons(others, rule, "random")))
+    ]
+    return [*lines, "", f"Without the pool `imbalance` the means are {' and '.join(means)}."]
 
 
 def per_pool(found: list[dict[str, Any]]) -> list[str]:

@@ -74,9 +74,9 @@ class Labelled:
                 where="--keep-seconds",
                 next_step="tell it, --row-seconds 0.05, all epochs together; or name a --task",
             )
-        from euds.proof.training_time import rows_in_time
+        from euds.proof.training_time import check_seconds
 
-        rows_in_time(self.selecting.keep_seconds or 0.0, 1e-9)
+        check_seconds(self.selecting.keep_seconds or 0.0, of="training")
 
     def _check(self) -> None:
         if not self.options.certify:

@@ -155,7 +155,9 @@ def test_no_row_is_asked_about_that_was_trained_on_and_fresh_rows_are_kept_for_l
 
     def also_watched(self, fit, ask):
         searching.update(fit.tolist(), ask.tolist())
-        return left_out(self, fit, ask)
+        with monkeypatch.context() as within:  # it takes rows that were trained on out again
+            within.setattr(Ridge, "outputs", plain)
+            return left_out(self, fit, ask)
 
     searching: set[int] = set()
     monkeypatch.setattr(Ridge, "outputs", watched)
@@ -230,24 +232,50 @@ def test_rare_classes_are_drawn_more_often_where_that_teaches_more():
     assert len(np.unique(preference.drawn_from[kept])) == 3
 
 
-def test_the_draw_that_is_kept_is_the_one_that_was_judged():
-    vectors, _, _ = blobs(500)
+@pytest.mark.parametrize("by_labels", [False, True])
+def test_the_draw_that_is_kept_is_the_one_that_was_judged_best(monkeypatch, by_labels):
+    vectors, labels, _ = blobs(500, wrong=0.2)
     closed = np.arange(500) % 7 == 0
-    pool = candidates(vectors, 40, open=~closed)
-    kept = np.argsort(automatic(pool).priority, kind="stable")[:40]
-    features = reduced(vectors[~closed])
-    others = [
-        np.argsort(automatic(replace(pool, seed=seed)).priority, kind="stable")[:40]
-        for seed in range(1, 4)
-    ]
-    numbers = np.cumsum(~closed) - 1
-    rng = np.random.default_rng(0)
-    plain = [
-        mean_variance(features, rng.choice(len(features), 40, replace=False)) for _ in range(50)
-    ]
-    for rows in [kept, *others]:
-        assert not closed[rows].any()
-        assert mean_variance(features, numbers[rows]) < min(plain)
+    pool = candidates(vectors, 40, open=~closed, labels=tuple(map(str, labels)))
+    draw, judged = Draws.draw, []
+
+    def watched(self, window, among, number):
+        rows = draw(self, window, among, number)
+        judged.append(((window, number), len(among), rows))
+        return rows
+
+    best = ProbeAccuracy.best_draw if by_labels else Coverage.best_draw
+
+    def watched_best(self, windows):
+        judged.clear()
+        found = best(self, windows)
+        chosen.extend(rows for one, among, rows in judged if one == found and among == 428)
+        return found
+
+    chosen: list[np.ndarray] = []
+    monkeypatch.setattr(Draws, "draw", watched)
+    monkeypatch.setattr(ProbeAccuracy if by_labels else Coverage, "best_draw", watched_best)
+    rule = automatic_with_labels if by_labels else automatic
+    kept = np.argsort(rule(pool).priority, kind="stable")[:40]
+    assert set(kept) == set(np.flatnonzero(~closed)[chosen[0]])
+
+
+def test_with_labels_what_gains_nothing_on_rows_set_apart_is_not_used(monkeypatch):
+    vectors, labels, _ = blobs(400)
+    pool = candidates(vectors, 60, labels=tuple(map(str, labels)))
+    for gain, is_used in ((0.1, True), (0.0, False), (-0.1, False)):
+        monkeypatch.setattr(
+            ProbeAccuracy, "gains", lambda *_, gain=gain: np.array([gain, gain + 5, gain - 5])
+        )
+        told = automatic_with_labels(pool).notes["search"]
+        assert ("is used" in told["sentence"]) is is_used
+        if not is_used:
+            assert told["chosen"] == {
+                "score": "igse",
+                "low": EDGE,
+                "high": 1 - EDGE,
+                "equal": False,
+            }
 
 
 def test_labels_that_are_wrong_are_left_out_where_there_are_many():
@@ -358,9 +386,6 @@ class Known:
 
     def counts(self, gain: float, error: float) -> bool:
         return gain > 2 * error
-
-    def best_draw(self, windows):
-        raise NotImplementedError
 
 
 def test_the_search_finds_the_best_window_and_does_not_believe_luck():

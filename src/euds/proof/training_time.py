@@ -22,7 +22,7 @@ from euds.proof.tasks import proof_task_named
 from euds.proof.trainers import trainer_named
 from euds.proof.training import Trainer
 
-__all__ = ["TrainingTime", "rows_in_time", "seconds_a_row", "training_time"]
+__all__ = ["TrainingTime", "check_seconds", "rows_in_time", "seconds_a_row", "training_time"]
 
 _TIMED_ROWS, _TIMED_STEPS = 64, 8
 
@@ -48,6 +48,20 @@ class TrainingTime:
         return str(self.results["sentence"])
 
 
+def check_seconds(seconds: float, *, of: str) -> None:
+    """Check a number of seconds.
+
+    Raises
+    ------
+    OptionError
+        If it makes no sense.
+    """
+    if not 0 < seconds < math.inf:
+        raise OptionError(
+            f"the seconds of {of} make no sense", got=f"{seconds:g}", expected="above 0"
+        )
+
+
 def rows_in_time(seconds: float, row_seconds: float) -> int:
     """Return how many rows fit.
 
@@ -59,11 +73,8 @@ def rows_in_time(seconds: float, row_seconds: float) -> int:
     >>> rows_in_time(60, 0.25)
     240
     """
-    for name, value in (("training", seconds), ("a row", row_seconds)):
-        if not 0 < value < math.inf:
-            raise OptionError(
-                f"the seconds of {name} make no sense", got=f"{value:g}", expected="above 0"
-            )
+    check_seconds(seconds, of="training")
+    check_seconds(row_seconds, of="a row")
     rows = math.floor(round(seconds / row_seconds, 6))
     if rows < 1:
         raise OptionError(
@@ -110,7 +121,7 @@ def training_time(
     timed = row_seconds is None
     told = "as was told"
     if row_seconds is None:
-        rows_in_time(seconds, 1e-9)  # a mistake in it should not cost a trial
+        check_seconds(seconds, of="training")  # a mistake in it should not cost a trial
         chosen = make_proof_settings(**settings)
         trainer = trainer_named("fine-tune", chosen.trainer_options)
         row_seconds = seconds_a_row(pool, trainer, task=chosen.task)

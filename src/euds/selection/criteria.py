@@ -11,7 +11,7 @@ The criterion that looks at labels is in `euds.selection.probe_accuracy`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,7 +23,7 @@ from euds.selection.quotas import in_shares
 from euds.selection.representing import interleaved
 from euds.selection.windows import Window, windows_over
 
-__all__ = ["Coverage", "Criterion", "Draws", "mean_variance", "reduced"]
+__all__ = ["Coverage", "Criterion", "Draws", "best_of_draws", "mean_variance", "reduced"]
 
 MOST_LEANING = 0.20
 """The largest total variation between the model's own answers in pool and subset, above what chance
@@ -68,6 +68,25 @@ class Criterion(Protocol):
 
     def best_draw(self, windows: Sequence[Window]) -> tuple[Window, int]:
         """Return the window, and the number of the draw from it, that are worth most."""
+
+
+def best_of_draws(
+    windows: Sequence[Window], draws: int, worth: Callable[[Window, int], float]
+) -> tuple[Window, int]:
+    """Return the window, and the number of the draw from it, that are worth most; ties go first.
+
+    Parameters
+    ----------
+    windows : sequence of Window
+        The windows that are drawn from.
+    draws : int
+        How many draws of each.
+    worth : callable
+        Takes a window and the number of a draw.
+    """
+    tried = [(window, number) for window in windows for number in range(draws)]
+    # Rounded, since sums by several threads differ in the last digits: ties must stay ties.
+    return tried[int(np.round([worth(*one) for one in tried], 9).argmax())]
 
 
 def reduced(vectors: NDArray[np.float32]) -> Floats:
@@ -175,7 +194,10 @@ class Coverage:
 
     def worth(self, window: Window, round_: int) -> float:
         """Return the coverage of one draw: minus the mean variance, in per cent of the noise's."""
-        return self._of(self._drawn(window, round_))
+        rows = self.draws.draw(window, np.arange(len(self.features)), round_)
+        leans = self.options is not None and _leans(self.options, rows)
+        # What is out of the question is worth as much as a draw of nothing.
+        return -100 * mean_variance(self.features, rows[:0] if leans else rows)
 
     def gains(self, finalists: Sequence[Window], widest: Window) -> Floats:
         """Return the gain in coverage of draws that `worth` did not make, shape ``(rounds,)``."""
@@ -188,17 +210,7 @@ class Coverage:
 
     def best_draw(self, windows: Sequence[Window]) -> tuple[Window, int]:
         """Return the draw that covers the pool best."""
-        tried = [(window, number) for window in windows for number in range(_DRAWS)]
-        # Rounded, since sums by several threads differ in the last digits: ties must stay ties.
-        return tried[int(np.round([self.worth(*one) for one in tried], 9).argmax())]
-
-    def _drawn(self, window: Window, number: int) -> Numbers:
-        return self.draws.draw(window, np.arange(len(self.features)), number)
-
-    def _of(self, rows: Numbers) -> float:
-        leans = self.options is not None and _leans(self.options, rows)
-        # What is out of the question is worth as much as a draw of nothing.
-        return -100 * mean_variance(self.features, rows[:0] if leans else rows)
+        return best_of_draws(windows, _DRAWS, self.worth)
 
 
 def _leans(options: Numbers, rows: Numbers) -> bool:

@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from euds.selection.criteria import Draws
+from euds.selection.criteria import Draws, best_of_draws
 from euds.selection.ranks import mid_ranks
 from euds.selection.ridge import Ridge, agreement
 from euds.selection.windows import Window
@@ -24,7 +24,7 @@ __all__ = ["AGREEMENT", "ProbeAccuracy", "agreement_ranks"]
 AGREEMENT = "agreement"
 """The score that only labels give: how much a probe trained on other rows prefers a row's label."""
 
-FOLDS = 4
+_FOLDS = 4
 _FRESH_SHARE = 0.2
 _BASELINE_DRAWS = 8
 _DRAWS = 20  # of each window that is left
@@ -59,7 +59,7 @@ class ProbeAccuracy:
         order = np.random.default_rng([draws.seed, 4]).permutation(len(features))
         fresh = round(_FRESH_SHARE * len(order))
         self._fresh, self._search = np.sort(order[:fresh]), np.sort(order[fresh:])
-        self._folds = np.random.default_rng([draws.seed, 5]).permutation(len(self._search)) % FOLDS
+        self._folds = np.random.default_rng([draws.seed, 5]).permutation(len(self._search)) % _FOLDS
         self._weights = np.ones(len(features))
         if balanced:
             sizes = np.bincount(draws.classes)
@@ -67,7 +67,7 @@ class ProbeAccuracy:
         self._draws = draws
         penalty = self._best_penalty(features, draws.classes)
         self._ridge = Ridge(features, draws.classes, penalty)
-        parts = [self._search[self._folds != fold] for fold in range(FOLDS)]
+        parts = [self._search[self._folds != fold] for fold in range(_FOLDS)]
         self._fits = [(part, self._with_agreement(part)) for part in [*parts, self._search]]
 
     @property
@@ -79,7 +79,7 @@ class ProbeAccuracy:
     @property
     def rounds(self) -> int:
         """Twice each fold."""
-        return 2 * FOLDS
+        return 2 * _FOLDS
 
     @property
     def penalty(self) -> float:
@@ -88,11 +88,11 @@ class ProbeAccuracy:
 
     def worth(self, window: Window, round_: int) -> float:
         """Return the accuracy on one of the folds."""
-        fit, draws = self._fits[round_ % FOLDS]
+        fit, draws = self._fits[round_ % _FOLDS]
         rows = draws.draw(window, fit, round_)
         if not len(rows):  # a narrow window, and none of its rows is in these folds
             return 0.0
-        asked = self._search[self._folds == round_ % FOLDS]
+        asked = self._search[self._folds == round_ % _FOLDS]
         return self._accuracy(self._ridge.right(rows, asked), asked)
 
     def gains(self, finalists: Sequence[Window], widest: Window) -> Floats:
@@ -100,7 +100,7 @@ class ProbeAccuracy:
 
         Its mean is the gain in accuracy, in points.
         """
-        fit, draws = self._fits[FOLDS]
+        fit, draws = self._fits[_FOLDS]
         window, number = self._best(finalists, fit, draws)
         ours = self._ridge.right(draws.draw(window, fit, number), self._fresh)
         plain = [
@@ -123,15 +123,11 @@ class ProbeAccuracy:
         return self._best(windows, everything, self._with_agreement(everything))
 
     def _best(self, windows: Sequence[Window], among: Numbers, draws: Draws) -> tuple[Window, int]:
-        tried = [(window, number) for window in windows for number in range(_DRAWS)]
-        worths = [
-            self._accuracy(
-                self._ridge.right_left_out(draws.draw(window, among, number), among), among
-            )
-            for window, number in tried
-        ]
-        # Rounded, since sums by several threads differ in the last digits: ties must stay ties.
-        return tried[int(np.round(worths, 9).argmax())]
+        def worth(window: Window, number: int) -> float:
+            rows = draws.draw(window, among, number)
+            return self._accuracy(self._ridge.right_left_out(rows, among), among)
+
+        return best_of_draws(windows, _DRAWS, worth)
 
     def _accuracy(self, right: NDArray[np.bool_], rows: Numbers) -> float:
         return 100 * float(np.average(right, weights=self._weights[rows]))
@@ -148,7 +144,7 @@ class ProbeAccuracy:
         for penalty in _PENALTIES:
             ridge = Ridge(features, classes, penalty)
             accuracies = []
-            for fold in range(FOLDS):
+            for fold in range(_FOLDS):
                 asked = self._search[self._folds == fold]
                 rows = self._draws.draw(anything, self._search[self._folds != fold], fold)
                 accuracies.append(self._accuracy(ridge.right(rows, asked), asked))

@@ -83,16 +83,12 @@ class Ridge:
         -------
         ndarray of bool, shape (ask,)
         """
-        centre, shares = self.features[fit].mean(axis=0), self.targets[fit].mean(axis=0)
-        rows, targets = self.features[fit] - centre, self.targets[fit]
-        # The inverse of the penalised covariance times the rows gives the weights and leverages.
+        outputs = self.outputs(fit, np.arange(len(self.features)))
+        rows = self.features[fit] - self.features[fit].mean(axis=0)
         covariance = rows.T @ rows + self.penalty * np.eye(rows.shape[1])
-        solved = np.linalg.solve(covariance, rows.T)
-        weights = solved @ (targets - shares)
-        outputs = (self.features - centre) @ weights + shares
-        leverages = 1 / len(fit) + np.einsum("ij,ji->i", rows, solved)
-        others = np.maximum(1 - leverages, 1e-9)[:, None]
-        outputs[fit] = (outputs[fit] - leverages[:, None] * targets) / others
+        leverages = 1 / len(fit) + np.einsum("ij,ji->i", rows, np.linalg.solve(covariance, rows.T))
+        own = leverages[:, None]
+        outputs[fit] = (outputs[fit] - own * self.targets[fit]) / np.maximum(1 - own, 1e-9)
         return np.asarray(self.targets[ask, outputs[ask].argmax(axis=1)] == 1)
 
 
