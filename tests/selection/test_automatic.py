@@ -14,6 +14,7 @@ from euds.selection.probe_accuracy import ProbeAccuracy
 from euds.selection.ranks import mid_ranks
 from euds.selection.representing import interleaved, strata_of
 from euds.selection.ridge import Ridge, agreement
+from euds.selection.rules import RULES
 from euds.selection.searching import search
 from euds.selection.select import select
 from euds.selection.windows import EDGE, Window, windows_over
@@ -131,15 +132,15 @@ def test_agreement_is_judged_by_probes_that_did_not_see_the_row():
     assert 0.3 < (found > 0).mean() < 0.7
 
 
-def test_rows_left_out_in_closed_form_are_as_left_out_one_by_one():
-    vectors, classes, _ = blobs(60, wrong=0.3)
-    ridge = Ridge(vectors.astype(float), classes, 0.4)
-    fit, ask = np.arange(5, 45), np.arange(60)
-    expected = [ridge.right(fit[fit != row], np.array([row]))[0] for row in ask]
-    found = ridge.right_left_out(fit, ask)
-    assert found.tolist() == expected
-    assert not found.all()
-    assert not ridge.right_left_out(fit, fit).all()
+@pytest.mark.parametrize("rows", [6, 12, 40])
+def test_rows_left_out_in_closed_form_are_as_left_out_one_by_one(rows):
+    for seed in range(10):
+        vectors, classes, _ = blobs(60, wrong=0.3, seed=seed)
+        ridge = Ridge(vectors.astype(float), classes, 0.4)
+        fit, ask = np.arange(5, 5 + rows), np.arange(60)
+        expected = [ridge.right(fit[fit != row], np.array([row]))[0] for row in ask]
+        assert ridge.right_left_out(fit, ask).tolist() == expected
+        assert not ridge.right_left_out(fit, fit).all()
 
 
 def test_no_row_is_asked_about_that_was_trained_on_and_fresh_rows_are_kept_for_last(monkeypatch):
@@ -185,6 +186,38 @@ def test_every_class_counts_the_same_but_for_the_tiniest():
     assert np.mean(worths) == pytest.approx(50, abs=5)  # and 90 if rows counted the same
 
 
+def test_a_class_of_few_rows_counts_for_less():
+    # Two classes that are told apart, and ten rows of which each has a class of its own.
+    labels = np.concatenate([np.repeat([0, 1], 150), np.arange(2, 12)])
+    features = np.eye(2)[np.minimum(labels, 1)] + np.random.default_rng(0).normal(size=(310, 2)) / 9
+    draws = Draws({"ie": np.linspace(0, 1, 310)}, np.zeros(310, dtype=np.int64), 0.3, 0, labels)
+    probe = ProbeAccuracy(draws, features)
+    # The ten, never right, weigh as much as the two together; if each were a class, five times.
+    worths = [probe.worth(Window("ie", 0.0, 1.1), number) for number in range(8)]
+    assert np.mean(worths) == pytest.approx(50, abs=12)
+
+
+def test_the_second_look_at_coverage_is_on_other_draws(monkeypatch):
+    vectors, _, _ = blobs(200)
+    draws = Draws({"ie": np.linspace(0, 1, 200)}, np.zeros(200, dtype=np.int64), 0.1, 0)
+    numbers, draw = [], Draws.draw
+
+    def watched(self, window, among, number):
+        numbers.append(number)
+        return draw(self, window, among, number)
+
+    monkeypatch.setattr(Draws, "draw", watched)
+    coverage = Coverage(draws, vectors.astype(float), None)
+    window = Window("ie", 0.1, 0.9)
+    for number in range(coverage.rounds):
+        coverage.worth(window, number)
+    searched = set(numbers)
+    numbers.clear()
+    coverage.gains([window], Window("ie", 0.02, 0.98))
+    assert len(set(numbers)) == 8
+    assert not set(numbers) & searched
+
+
 def test_of_many_draws_the_best_is_used():
     vectors, labels, _ = blobs(400, wrong=0.1)
     ranks = {"ie": np.random.default_rng(0).random(400)}
@@ -206,6 +239,20 @@ def test_of_many_draws_the_best_is_used():
         worths = [worth(draws.draw(window, everything, one)) for one in range(20)]
         assert used == window
         assert worth(draws.draw(used, everything, number)) > np.quantile(worths, 0.7)
+
+
+def test_where_rows_count_alike_rare_classes_are_drawn_less_often():
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], [900, 100])
+    vectors = np.eye(12)[labels] + 0.9 * rng.normal(size=(1000, 12))
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    pool = candidates(vectors, 80, labels=tuple(map(str, labels)))
+    rare = {}
+    for name in ("auto-labels", "auto-labels-plain"):
+        kept = np.argsort(RULES[name].prefer(pool).priority, kind="stable")[:80]
+        rare[name] = int(labels[kept].sum())
+    assert rare["auto-labels"] == 40
+    assert rare["auto-labels-plain"] < 20
 
 
 def test_classes_are_drawn_alike_where_a_window_says_so():
@@ -354,15 +401,18 @@ def test_a_window_that_gives_up_an_option_is_out_of_the_question():
     assert guarded.worth(both, 0) == free.worth(both, 0)
 
 
-@pytest.mark.parametrize("rows", [100, 120])
-def test_in_a_small_pool_of_many_answers_there_is_still_something_to_compare(rows):
-    # Ten rows of five answers never have the pool's shares; that is no reason to refuse them all.
-    vectors, _, _ = blobs(rows)
-    options = np.random.default_rng(0).integers(5, size=rows)
-    told = automatic(candidates(vectors, 10, options=options)).notes["search"]
+def test_what_chance_makes_of_few_rows_is_no_leaning():
+    # Ten rows of five answers seldom have the pool's shares; that is no reason to refuse them.
+    rng = np.random.default_rng(0)
+    options = rng.integers(5, size=500)
+    features, window = rng.normal(size=(500, 4)), Window("ie", 0.0, 1.1)
+    nothing = -100 * (features**2).sum(axis=1).mean()
+    draws = Draws({"ie": np.linspace(0, 1, 500)}, np.zeros(500, dtype=np.int64), 0.02, 0)
+    coverage = Coverage(draws, features, options)
+    refused = [coverage.worth(window, one) == pytest.approx(nothing) for one in range(100)]
+    assert np.mean(refused) < 0.1
+    told = automatic(candidates(blobs(500)[0], 10, options=options)).notes["search"]
     assert np.isfinite([told["gain"], *(one["gain"] for one in told["profile"])]).all()
-    assert "inf" not in told["sentence"]
-    assert "nan" not in told["sentence"]
 
 
 class Known:
