@@ -39,8 +39,8 @@ demo-prove: setup  ## the same question with fine-tuning; says how long it will 
 
 test: setup $(VENV)/.ray
 	@# A process of its own: Ray ends the one that it lives in when it loses its cluster.
-	$(BIN)/python -m pytest -q -m "not slow" tests/engines/test_ray.py
-	$(BIN)/python -m pytest -m "not slow" --ignore=tests/engines/test_ray.py
+	$(BIN)/python scripts/test_ray.py -q -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" --ignore=tests/engines/test_ray.py -n 2 --dist loadfile
 
 check: setup
 	$(BIN)/ruff check .
