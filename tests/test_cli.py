@@ -75,6 +75,22 @@ def toy_run(folder, *more, check=0):
     )
 
 
+def test_stability_is_shown_and_kept_with_the_run(folder):
+    euds("stability", "films-euds", cwd=folder, check=2)
+    toy_run(folder, "--rule", "igse", "--keep", "0.16", "--out", "run")
+    ran = euds("stability", "run", "--seeds", 2, cwd=folder)
+    assert "another seed" in ran.stdout
+    told = json.loads((folder / "run" / "stability.json").read_text())
+    assert told["by_source"]["seed"]["jaccard_lowest"] == 1
+    again = euds("stability", "run", "run", "--seeds", 2, "--json", cwd=folder)
+    (same,) = [one for one in json.loads(again.stdout)["overlaps"] if one["source"] == "scores"]
+    assert same["jaccard"] == 1
+    manifest = json.loads((folder / "run" / "manifest.json").read_text())
+    assert "stability.json" in manifest["checksums"]
+    euds("select", "run", "--keep", "30", cwd=folder)
+    assert not (folder / "run" / "stability.json").exists()  # it was of another selection
+
+
 def test_the_main_job_ends_with_a_subset_a_reason_for_every_row_and_a_manifest(folder):
     ran = toy_run(folder, "--keep", "0.16", "--json")
     summary = json.loads(ran.stdout)

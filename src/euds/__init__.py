@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from euds.scoring import score
     from euds.selection.select import select
     from euds.selection.selection import Selection
+    from euds.selection.stability import Stability, stability
 
 __all__ = [
     "Certificate",
@@ -36,6 +37,7 @@ __all__ = [
     "ScoreTable",
     "Selection",
     "SmallestKeep",
+    "Stability",
     "TrainingTime",
     "certify",
     "hold_out",
@@ -45,6 +47,7 @@ __all__ = [
     "score",
     "select",
     "smallest_keep",
+    "stability",
     "training_time",
 ]
 
@@ -58,6 +61,7 @@ _HOMES = {
     "ScoreTable": "euds.scores",
     "Selection": "euds.selection.selection",
     "SmallestKeep": "euds.proof.smallest_keep",
+    "Stability": "euds.selection.stability",
     "TrainingTime": "euds.proof.training_time",
     "certify": "euds.proof.certify",
     "hold_out": "euds.proof.holdout",
@@ -67,6 +71,7 @@ _HOMES = {
     "score": "euds.scoring",
     "select": "euds.selection.select",
     "smallest_keep": "euds.proof.smallest_keep",
+    "stability": "euds.selection.stability",
     "training_time": "euds.proof.training_time",
 }
 

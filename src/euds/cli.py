@@ -20,6 +20,7 @@ from euds.cli_jobs import (
     read_target,
     request_of,
     select_rows,
+    stability_and_show,
 )
 from euds.cli_labelled import Labelled
 from euds.cli_options import (
@@ -307,6 +308,27 @@ def ablate(
 ) -> None:
     """Tell how much of a rule's gain over random rows is the length of its texts alone."""
     ablate_and_show(inputs, test, keep, proving, reading, scoring, output)
+
+
+@app.command(
+    epilog="Examples:\n\neuds stability run\n\neuds stability run run-with-another-model --seeds 10"
+)
+def stability(
+    run: RunPath,
+    others: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[OTHER]...",
+            help="Runs of the same pool with other scores: another model, prompt or truncation.",
+            show_default=False,
+        ),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Other seeds and samples to try.")] = 5,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
+) -> None:
+    """Tell how much of a selection is luck: what stays with other seeds, samples and scores."""
+    stability_and_show(run, others or [], seeds=seeds, quiet=quiet, as_json=as_json)
 
 
 @app.command(

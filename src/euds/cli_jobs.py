@@ -47,6 +47,7 @@ __all__ = [
     "request_of",
     "select_rows",
     "share_in",
+    "stability_and_show",
 ]
 
 
@@ -392,6 +393,44 @@ def ablate_and_show(
     warnings = [f"warning: {one}" for one in found["warnings"]]
     for line in (*found["sentences"], *warnings, found["scope"]):
         print_line(line)
+
+
+def stability_and_show(
+    run: Path, others: list[Path], *, seeds: int, quiet: bool, as_json: bool
+) -> None:
+    """Select again in other ways, write what stays into the run folder, and show it."""
+    from euds.errors import InputError
+    from euds.runs import RunFolder
+    from euds.selection.selection import Selection
+    from euds.selection.stability import stability
+    from euds.terminal import show_stability
+
+    folder = RunFolder.open(run)
+    pool, table = folder.load_scored()
+    settings = folder.manifest.get("summary", {}).get("settings")
+    if settings is None:
+        raise InputError(
+            "nothing was selected in this run yet",
+            where=str(run),
+            next_step=f"euds select {run} --keep 0.16",
+        )
+    progress = progress_for(quiet=quiet)
+    try:
+        found = stability(
+            Selection(pool, folder.load_selection(), settings),
+            table,
+            others={str(other): RunFolder.open(other).load_scores() for other in others},
+            seeds=seeds,
+            progress=progress,
+        )
+    finally:
+        progress.close()
+    told = found.to_dict()
+    path = folder.save_stability(told)
+    if as_json:
+        print_line(json.dumps(told, ensure_ascii=False))
+    else:
+        show_stability(told, path, stdout_console())
 
 
 def read_like_inputs(path: str, reading: ReadingOptions, *, option: str) -> "Pool":

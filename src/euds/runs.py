@@ -11,6 +11,7 @@
         report.html          the page for people; with a proof also table.md and figures/
         results.json         what a proof found
         certificate.json     what --certify found
+        stability.json       what `euds stability` found
         held_out.parquet     rows that were not selected from, in a proof or to certify: id, reason
         manifest.json        inputs, settings, versions, seconds, checksums; written last
 """
@@ -49,8 +50,9 @@ _PACKAGES = ("euds", "numpy", "polars", "scipy", "scikit-learn", "torch", "trans
 _POOL, _SCORES, _SELECTION = "pool.parquet", "scores.parquet", "selection.parquet"
 _REJECTED, _MANIFEST = "rejected.jsonl", "manifest.json"
 _RESULTS, _HELD_OUT, _CERTIFICATE = "results.json", "held_out.parquet", "certificate.json"
+_STABILITY = "stability.json"
 _REPORT = ("report.html", "table.md", "figures")
-_FOUND = (_RESULTS, _CERTIFICATE, _HELD_OUT, *_REPORT)
+_FOUND = (_RESULTS, _CERTIFICATE, _STABILITY, _HELD_OUT, *_REPORT)
 _SUBSET = re.compile(r"subset(\.(jsonl|ndjson|csv|tsv|tab|parquet)(\.(gz|zst))?)?")
 
 
@@ -227,9 +229,20 @@ class RunFolder:
         """Write a certificate, and which rows the pool was without; return the former."""
         return self._save_found(_CERTIFICATE, results, left_out)
 
+    def save_stability(self, found: dict[str, Any]) -> Path:
+        """Write how stable the selection is into a complete run; return the file."""
+        manifest = self.manifest
+        path = self._save_json(_STABILITY, found)
+        manifest["checksums"] = {**manifest["checksums"], _STABILITY: _file_digest(path)}
+        self._write_manifest(manifest)
+        return path
+
     def _save_found(self, name: str, found: dict[str, Any], left_out: pl.DataFrame) -> Path:
         with atomic_write(self.path / _HELD_OUT) as aside:
             left_out.write_parquet(aside)
+        return self._save_json(name, found)
+
+    def _save_json(self, name: str, found: dict[str, Any]) -> Path:
         path = self.path / name
         text = json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
         write_bytes_atomically(path, text.encode())
@@ -276,6 +289,9 @@ class RunFolder:
                 if entry.is_file() and not entry.name.startswith(".")
             },
         }
+        self._write_manifest(manifest)
+
+    def _write_manifest(self, manifest: dict[str, Any]) -> None:
         text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
         write_bytes_atomically(self._manifest_path, text.encode())
 

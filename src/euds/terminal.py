@@ -11,8 +11,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from euds.progress_bars import format_seconds
+from euds.selection.stability import SOURCES
 
-__all__ = ["show_proof", "show_summary"]
+__all__ = ["show_proof", "show_stability", "show_summary"]
 
 
 def show_summary(summary: dict[str, Any], console: Console) -> None:
@@ -38,6 +39,38 @@ def show_summary(summary: dict[str, Any], console: Console) -> None:
     for warning in summary["warnings"]:
         console.print(f"[yellow]warning:[/] {escape(warning)}", highlight=False)
     _show_costs(summary, console)
+
+
+def show_stability(found: dict[str, Any], path: Path, console: Console) -> None:
+    """Print how much of a selection stays."""
+    console.print(
+        f"Of the {found['texts']:,} texts that {escape(found['rule'])} kept, this much stays:",
+        highlight=False,
+    )
+    table = Table(box=None, pad_edge=False)
+    table.add_column("what is changed")
+    for name in ("times", "Jaccard", "lowest", "beyond chance", "lowest"):
+        table.add_column(name, justify="right")
+    for source, told in found["by_source"].items():
+        table.add_row(
+            SOURCES[source],
+            str(told["selections"]),
+            *(
+                f"{told[name]:.2f}"
+                for name in (
+                    *("jaccard_median", "jaccard_lowest"),
+                    *("corrected_median", "corrected_lowest"),
+                )
+            ),
+        )
+    console.print(table)
+    console.print(
+        "Medians; beyond chance: 0 is what two draws of these sizes share, 1 the same selection.",
+        highlight=False,
+    )
+    for warning in found["warnings"]:
+        console.print(f"[yellow]warning:[/] {escape(warning)}", highlight=False)
+    console.print(f"Written to {escape(str(path))}", highlight=False)
 
 
 def _show_rows(summary: dict[str, Any], console: Console) -> None:
