@@ -347,6 +347,7 @@ class RunFolder:
     def _load(self, name: str, read: Callable[[Path], Loaded]) -> Loaded:
         path = self.path / name
         try:
+            self._check_unchanged(path)
             return read(path)
         except (OSError, pl.exceptions.PolarsError, KeyError, ValueError) as error:
             raise StoreError(
@@ -355,6 +356,20 @@ class RunFolder:
                 got=str(error).splitlines()[0],
                 next_step="run the same command again",
             ) from error
+
+    def _check_unchanged(self, path: Path) -> None:
+        """Hold a file against its checksum; a run that was killed while selecting has none yet."""
+        if not self._manifest_path.exists():
+            return
+        checksums = self.manifest.get("checksums")
+        expected = checksums.get(path.name) if isinstance(checksums, dict) else None
+        if expected is not None and path.exists() and _file_digest(path) != expected:
+            raise StoreError(
+                "a file of the run is not what was written",
+                where=str(path),
+                got="another checksum than in the manifest",
+                next_step="run the same command again",
+            )
 
 
 def package_versions() -> dict[str, str]:
