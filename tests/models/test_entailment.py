@@ -26,7 +26,7 @@ def test_it_equals_a_naive_softmax(tmp_path):
         with torch.no_grad():
             expected = torch.softmax(model.model(**inputs).logits[0], -1)[2]
         assert probability == pytest.approx(float(expected), abs=1e-5)
-    assert found[0] == found[3]
+    assert found[0] == pytest.approx(found[3], abs=1e-6)  # the same pair, elsewhere in a batch
     assert model.entailment([], []).shape == (0,)
 
 

@@ -275,8 +275,8 @@ def test_free_memory_is_what_the_system_says(tmp_path, monkeypatch):
     ("rates", "expected"),
     [
         ([100.0, 100.0, 109.0], None),
-        ([100.0, 100.0, 150.0, 120.0, 100.0], 1024),
-        ([130.0, 100.0, 120.0, 120.0, 100.0], 256),
+        ([100.0, 150.0, 100.0, 120.0, 100.0], 1024),
+        ([100.0, 100.0, 130.0, 120.0, 100.0], 2048),
         ([100.0, 100.0, 150.0, 105.0, 100.0], None),
     ],
 )
@@ -287,7 +287,7 @@ def test_another_batch_size_must_be_faster_by_a_tenth_twice(llama, monkeypatch, 
     chosen, told = trial._fastest_batches(lm)
     assert chosen == expected
     assert left == []
-    assert told == dict(zip(("256", "512", "1024"), rates, strict=False))
+    assert told == dict(zip(("512", "1024", "2048"), rates, strict=False))
 
 
 def test_a_rate_is_tokens_over_seconds(llama, monkeypatch):

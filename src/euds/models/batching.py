@@ -5,7 +5,8 @@ never padded: those that go together have the same length, or stand end to end i
 `euds.models.attention`). Such batches give the same bits at every size, with one exception. A
 matrix product of very few rows takes another path through the arithmetic library, with other
 rounding, so batches below a few positions are filled up with copies of their own rows (see
-`rows_needed`).
+`rows_needed`). Which larger numbers of rows round otherwise depends on the processor (see
+`euds.models.rounding`).
 """
 
 from __future__ import annotations

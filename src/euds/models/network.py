@@ -16,6 +16,7 @@ from euds.models.attention import NAME, EndToEnd, Layout, register
 from euds.models.batching import FEWEST_POSITIONS
 from euds.models.extras import quiet_transformers, readable_load_errors
 from euds.models.precision import Precision
+from euds.models.rounding import SteadyLinear, steady_linear, steady_linears
 
 __all__ = ["Network", "attention_on", "best_device"]
 
@@ -86,7 +87,8 @@ class Network:
                 trust_remote_code=False,
                 local_files_only=True,
             )
-        return cls.of_model(model.to(device))
+        steady_linears(model.to(device))
+        return cls.of_model(model)
 
     @classmethod
     def of_model(cls, model: Any) -> Network:
@@ -189,13 +191,13 @@ class Network:
         block = _BLOCK[self.device.type]
         biases = [None] if head.bias is None else head.bias.split(block)
         for weight, bias in zip(head.weight.split(block), cycle(biases), strict=False):
-            yield torch.nn.functional.linear(enough, weight, bias)[: len(features)]
+            yield steady_linear(enough, weight, bias)[: len(features)]
 
     @property
     def _head(self) -> Any:
         """The LM head, if it is a plain matrix and so can be taken apart; else None."""
         head = self.model.get_output_embeddings() if self.is_split else None
-        return head if type(head) is torch.nn.Linear else None
+        return head if type(head) in (torch.nn.Linear, SteadyLinear) else None
 
     def _whole_head(self, features: Tensor) -> Tensor:
         logits: Tensor = self.model.get_output_embeddings()(_with_copies(features))

@@ -18,6 +18,7 @@ from euds.models.batching import equal_length_batches, filled, rows_needed
 from euds.models.extras import quiet_transformers, readable_load_errors
 from euds.models.network import attention_on, best_device
 from euds.models.precision import Precision
+from euds.models.rounding import steady_linears
 from euds.models.threads import TOKENIZING
 
 __all__ = ["TransformersEncoder"]
@@ -75,7 +76,8 @@ class TransformersEncoder:
             tokenizer: Any = AutoTokenizer.from_pretrained(
                 folder, trust_remote_code=False, local_files_only=True
             )
-        return cls(model.to(device).eval(), tokenizer, pool, _BATCH_TOKENS[device.type])
+        steady_linears(model.to(device))
+        return cls(model.eval(), tokenizer, pool, _BATCH_TOKENS[device.type])
 
     def encode(self, texts: Sequence[str], *, max_tokens: int = 128) -> NDArray[np.float32]:
         """Return one vector of length 1 a text, shape ``(texts, dimensions)``.
