@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import uuid
@@ -11,9 +12,10 @@ from pathlib import Path
 
 from euds.errors import StoreError
 
-__all__ = ["atomic_write", "write_bytes_atomically"]
+__all__ = ["atomic_write", "sync_folder", "write_bytes_atomically"]
 
 _LONGEST_STEM = 100  # file systems allow 255 bytes; the rest is for our own marks
+_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
 @contextlib.contextmanager
@@ -55,7 +57,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
             "the file cannot be written",
             where=str(path),
             got=error.strerror or str(error),
-            next_step="check the folder's permissions and the space left on the disk",
+            next_step=_remedy(error),
         ) from error
     finally:
         _remove(temporary)
@@ -65,6 +67,18 @@ def write_bytes_atomically(path: Path, content: bytes) -> None:
     """Write ``content`` to ``path`` as a whole, or leave ``path`` as it was."""
     with atomic_write(path) as temporary:
         temporary.write_bytes(content)
+
+
+def sync_folder(path: Path) -> None:
+    """Make sure that files taken out of a folder stay out, also after a power cut."""
+    with contextlib.suppress(OSError):  # they are out all the same
+        _sync(path)
+
+
+def _remedy(error: OSError) -> str:
+    if error.errno in _FULL:
+        return "free some space and give the same command again: what is done stays"
+    return "check the folder's permissions and the space left on the disk"
 
 
 def _beside(target: Path) -> Path:
