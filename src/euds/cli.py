@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from euds.cli_engine import engine_of
+from euds.cli_forget import forget_and_show
 from euds.cli_jobs import (
     ablate_and_show,
     finish,
@@ -390,6 +391,50 @@ def why(
     print_line(
         json.dumps({"id": sample_id, "story": story}, ensure_ascii=False) if as_json else story
     )
+
+
+@app.command(
+    epilog="Examples:\n\neuds forget reviews.jsonl --text review --dry-run\n\neuds forget --all"
+)
+@grouped
+def forget(
+    reading: ReadingOptions,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[INPUT]...",
+            help="What was scored, and was tested on: files as for 'euds run', read with the same "
+            "options; or the folder of a run.",
+            show_default=False,
+        ),
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Forget everybody's texts; models and data sets stay.")
+    ] = False,
+    untold: Annotated[
+        bool,
+        typer.Option(
+            "--trainings",
+            help="Remove also outcomes of trainings with an earlier version, which do not tell "
+            "their rows.",
+        ),
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only tell what would be removed.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
+) -> None:
+    """Remove all that the cache holds of texts: scores, answers, vectors, trainings."""
+    done = forget_and_show(
+        inputs or [],
+        reading,
+        everything=everything,
+        untold=untold,
+        dry_run=dry_run,
+        as_json=as_json,
+    )
+    if not done:
+        raise typer.Exit(1)
 
 
 @app.command(epilog="Examples:\n\neuds models\n\neuds models get smollm2-135m minilm-l6")

@@ -202,6 +202,11 @@ class Pool:
         return self.frame.height
 
     @property
+    def has_texts(self) -> bool:
+        """Whether the texts are there; a run with ``--no-texts`` keeps none."""
+        return not self.frame["text"].has_nulls()
+
+    @property
     def texts(self) -> Texts:
         """The distinct (text, context) pairs, without labels: what scorers get."""
         distinct = self.frame.select("key", "text", "context").unique("key")
