@@ -19,6 +19,7 @@ import zstandard
 
 import euds
 from euds import atomic
+from euds import store as store_module
 from euds.errors import InputError, StoreError
 from euds.forgetting import Forgotten
 from euds.proof.trained import TrainingStore
@@ -97,6 +98,10 @@ def filled(tmp_path_factory):
             trained = TrainingStore.default()
             for seed in range(3):
                 trained.add(f"{name}{seed}", Outcome((name, "good"), 1, 1.0, 1.0), keys=keys[:9])
+        # Files with rows of both, but for one recipe, whose files are of one pool each.
+        patch.setattr(store_module, "_MERGE_ABOVE_FILES", 1)
+        for folder_of_recipe in store.folders()[1:]:
+            store.merge(json.loads((folder_of_recipe / "recipe.json").read_text()))
     return folder
 
 
@@ -148,6 +153,12 @@ def rows_of_others(cache, path):
             found[folder.name] = rows.unique("key", maintain_order=True).rows()
     outcomes = [file.name for file in (cache / "trained" / "v1").glob("theirs*")]
     return found, sorted(outcomes)
+
+
+def likenesses(cache):
+    """Return how many rows there are on how alike answers are: hashes, which no trace tells."""
+    folders = (cache / "store" / "v1").glob("answer-similarities-*")
+    return sum(len(pl.read_parquet(path)) for one in folders for path in one.glob("*.parquet"))
 
 
 def test_the_cache_to_test_with_has_traces_in_every_kind_of_file(cache, filled):
@@ -313,7 +324,9 @@ def test_a_kill_after_any_file_operation_leaves_a_whole_store(
     with monkeypatch.context() as patch:
         operations = kill_at(patch, 10**9)
         euds.forget(ours)
-    assert len(operations) > 40
+    assert len(operations) > 30
+    likenesses_left = likenesses(cache)
+    assert 0 < likenesses_left < likenesses(filled / "cache")
     moments = [1, *random.Random(0).sample(range(2, len(operations)), 12), len(operations)]
     for number in sorted(moments):
         shutil.rmtree(cache)
@@ -325,6 +338,7 @@ def test_a_kill_after_any_file_operation_leaves_a_whole_store(
         assert rows_of_others(cache, path) == before, number  # and every file can be read
         euds.forget(ours)
         assert traces(cache, path) == [], number
+        assert likenesses(cache) == likenesses_left, number
         assert rows_of_others(cache, path) == before, number
 
 
