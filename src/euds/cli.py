@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from euds.atomic import is_full
 from euds.cli_engine import engine_of
 from euds.cli_forget import forget_and_show
 from euds.cli_jobs import (
@@ -48,7 +49,8 @@ class _Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run a command."""
         try:
-            return super().invoke(ctx)
+            result = super().invoke(ctx)
+            sys.stdout.flush()
         except EudsError as error:
             tell(f"euds: {error}")
             sys.exit(error.exit_code)
@@ -57,8 +59,23 @@ class _Commands(TyperGroup):
             sys.exit(130)
         except BrokenPipeError:
             # The reader of stdout went away (| head): nothing is wrong, nothing more can be said.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _say_no_more()
             sys.exit(0)
+        except OSError as error:
+            if not is_full(error):
+                raise
+            _say_no_more()
+            tell(
+                f"euds: there is no room for what was to be written\n  got:      {error}\n"
+                f"  next:     free some space and give the same command again: what is done stays"
+            )
+            sys.exit(1)
+        return result
+
+
+def _say_no_more() -> None:
+    """Let nothing that is still to be written to stdout fail."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 app = typer.Typer(

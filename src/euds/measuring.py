@@ -32,7 +32,7 @@ _SECONDS = "_seconds"
 # stay large enough to keep one of them busy.
 _SHARDS_AT_LEAST = 8
 _ROWS_AT_LEAST = 8
-_ROUNDS = 3  # of measuring; more than one only where rows went away meanwhile
+_ROUNDS = 5  # of measuring; more than one only where rows went away meanwhile
 
 
 @dataclass(frozen=True)
