@@ -8,6 +8,7 @@ import os
 import random
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -252,16 +253,23 @@ def test_a_lock_ends_with_its_process(tmp_path, killed):
 
 
 def test_a_folder_that_was_taken_away_meanwhile_is_locked_anew(tmp_path):
-    folder, ready = tmp_path / "folder", PROCESSES.Event()
+    """Who waited for a lock on a file that is gone now would hold what nobody else asks for."""
+    folder, found = tmp_path / "folder", []
     folder.mkdir()
-    other = PROCESSES.Process(target=hold, args=(folder, ready, 1.0))
-    other.start()
-    assert ready.wait(60)
-    (folder / LOCK_NAME).unlink()
-    folder.rmdir()
-    with locked(folder, alone=False, make=True):
-        assert (folder / LOCK_NAME).exists()
-    other.join()
+
+    def wait():
+        with locked(folder, alone=True, make=True):
+            found.append((folder / LOCK_NAME).exists())
+
+    waiting = threading.Thread(target=wait)
+    with locked(folder, alone=True):
+        waiting.start()
+        time.sleep(0.3)
+        assert found == []
+        (folder / LOCK_NAME).unlink()
+        folder.rmdir()
+    waiting.join(60)
+    assert found == [True]
 
 
 def test_where_nothing_can_be_locked_the_store_works_all_the_same(tmp_path, monkeypatch):
