@@ -49,6 +49,7 @@ LAYERS = [
     "cli_options",
     "cli_output",
     "cli_engine",
+    "cli_texts",
     "cli_jobs",
     "cli_labelled",
     "cli_forget",

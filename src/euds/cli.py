@@ -4,6 +4,7 @@ import io
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -38,6 +39,7 @@ from euds.cli_options import (
     split_names,
 )
 from euds.cli_output import print_line, stdout_console, tell
+from euds.cli_texts import with_texts
 from euds.errors import EudsError, OptionError
 
 __all__ = ["app", "main"]
@@ -230,14 +232,19 @@ def select(
     folder = RunFolder(run)
     with ledger.stage("loading"):
         pool, table = folder.load_scored()
+        inputs = table.provenance["inputs"]
+        had_texts = pool.has_texts
+        pool = with_texts(pool, inputs, run)
         target = read_target(selecting.target, pool)
-    inputs = table.provenance["inputs"]
+    output = replace(output, no_texts=output.no_texts or not had_texts)
     source = pool.source
     request["against"] = read_against(selecting, text=source.text, context=source.context)
-    if out is not None and out.resolve() != run.resolve():
+    is_new = out is not None and out.resolve() != run.resolve()
+    if out is not None and is_new:
         folder = RunFolder.create(out, inputs=inputs)
-        folder.save_scored(pool, table)
     selection = select_rows(pool, table, request, output, ledger, target=target)
+    if is_new or (had_texts and output.no_texts):
+        folder.save_scored(pool, table, texts=not output.no_texts)
     finish(
         folder,
         pool,

@@ -228,6 +228,16 @@ class Pool:
         )
         return hashlib.blake2b(rows.item().encode(), digest_size=16).hexdigest()
 
+    def without_texts(self) -> Pool:
+        """Return the pool with ids, keys and places only: no text, context, label or record."""
+        nothing = pl.lit(None, dtype=pl.String)
+        return replace(
+            self,
+            frame=self.frame.with_columns(text=nothing, context=nothing, label=nothing),
+            records=self.frame.select("id").with_columns(record=nothing).drop("id"),
+            rejected=self.rejected.with_columns(raw=nothing),
+        )
+
     def take(self, mask: pl.Series) -> Pool:
         """Return the pool with the rows where ``mask`` is true, in the same order.
 
