@@ -542,13 +542,7 @@ def finish(
     files = {"folder": str(folder.path)}
     with ledger.stage("writing"):
         if selection is not None:
-            subset = folder.save_selection(
-                selection, subset=texts and not no_subset, weights=weights
-            )
-            if subset is not None:
-                files["subset"] = str(subset)
-            elif not texts:
-                files["selection"] = str(folder.path / "selection.parquet")
+            files |= _save_selection(folder, selection, output, no_subset, weights=weights)
             summary["settings"] = {**selection.settings, "weights": weights}
         if proof is not None and left_out is not None:
             files["results"] = str(folder.save_results(proof.results, left_out))
@@ -581,6 +575,22 @@ def finish(
         print_line(json.dumps(summary, ensure_ascii=False))
     else:
         show_summary(summary, stdout_console())
+
+
+def _save_selection(
+    folder: "RunFolder",
+    selection: "Selection",
+    output: OutputOptions,
+    no_subset: bool,
+    *,
+    weights: bool,
+) -> dict[str, str]:
+    """Write what was chosen, and return what to tell of it: a path by name."""
+    wanted = not (no_subset or output.no_texts)
+    subset = folder.save_selection(selection, subset=wanted, weights=weights)
+    if subset is not None:
+        return {"subset": str(subset)}
+    return {"selection": str(folder.path / "selection.parquet")} if output.no_texts else {}
 
 
 def _write_report(
