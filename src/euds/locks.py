@@ -8,14 +8,15 @@ drives, a folder that cannot be written to) nothing is locked, and nothing fails
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-try:
-    import fcntl
-except ModuleNotFoundError:  # not a POSIX system
-    fcntl = None  # type: ignore[assignment]
+fcntl: Any = None
+with contextlib.suppress(ModuleNotFoundError):  # only POSIX systems have it
+    fcntl = importlib.import_module("fcntl")
 
 __all__ = ["LOCK_NAME", "locked"]
 
