@@ -23,6 +23,8 @@ from euds.locks import LOCK_NAME, locked
 from euds.measuring import Measurer
 from euds.pool import Texts, text_key
 from euds.progress import SilentProgress
+from euds.proof.trained import TrainingStore
+from euds.proof.training import Outcome
 from euds.store import Store
 
 PROCESSES = multiprocessing.get_context("spawn")
@@ -284,6 +286,29 @@ def test_where_nothing_can_be_locked_the_store_works_all_the_same(tmp_path, monk
     assert store.take_out(folder, ["a000"]).rows == 1
     assert store.rows(RECIPE).height == 69
     assert not (folder / LOCK_NAME).exists()
+
+
+def test_a_file_that_cannot_be_opened_is_one_clear_error(tmp_path, monkeypatch):
+    store, trained = Store(tmp_path / "store"), TrainingStore(tmp_path / "trained")
+    store.add(RECIPE, numbered("a"))
+    trained.add("d", Outcome(("good",), 1, 1.0, 1.0), keys=["a"])
+    (folder,) = store.folders()
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    for ask in (
+        lambda: store.rows(RECIPE),
+        lambda: store.take_out(folder, ["a"]),
+        lambda: trained.get("d"),
+        lambda: trained.take_out(["a"]),
+    ):
+        with pytest.raises(StoreError, match="cannot be read") as caught:
+            ask()
+        assert str(tmp_path) in caught.value.where
+        assert "Permission denied" in caught.value.got
+        assert "permissions" in caught.value.next_step
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\xff\xfe{"])

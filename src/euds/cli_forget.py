@@ -54,8 +54,11 @@ def _read(inputs: Sequence[str], reading: ReadingOptions) -> "Pool":
     from euds.reading import read
     from euds.runs import RunFolder
 
-    if len(inputs) == 1 and (Path(inputs[0]) / "pool.parquet").is_file():
-        return RunFolder(Path(inputs[0])).load_pool()
+    run = Path(inputs[0])
+    if len(inputs) == 1 and (run / "pool.parquet").is_file():
+        if (run / "held_out.parquet").exists():
+            tell(f"the rows that {run} held out are not among its pool: name its input as well")
+        return RunFolder(run).load_pool()
     return read(*inputs, **asdict(reading))
 
 

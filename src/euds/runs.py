@@ -14,6 +14,8 @@
         stability.json       what `euds stability` found
         held_out.parquet     rows that were not selected from, in a proof or to certify: id, reason
         manifest.json        inputs, settings, versions, seconds, checksums; written last
+
+With ``--no-texts`` there is no subset, and neither the pool nor the rejected rows have texts.
 """
 
 from __future__ import annotations
