@@ -16,10 +16,12 @@ import numpy as np
 import polars as pl
 import pytest
 import zstandard
+from typer.testing import CliRunner
 
 import euds
 from euds import atomic
 from euds import store as store_module
+from euds.cli import app
 from euds.errors import InputError, StoreError
 from euds.forgetting import Forgotten
 from euds.proof.trained import TrainingStore
@@ -28,7 +30,6 @@ from euds.scorers import semantic_answers
 from euds.store import Store
 from euds.vectors import vectors_of
 from tests.models.conftest import save_bert
-from tests.test_cli import euds as command
 
 WORDS = ["the", "film", "was", "good", "bad", "very", "plot", "actor", "dull", "moving", "cold"]
 READING = {"text": "question", "context": "passage", "label": "stars"}
@@ -46,6 +47,15 @@ def write(path, name, rows, *, seed):
             }
             stream.write(json.dumps(row) + "\n")
     return path
+
+
+def command(*given, cwd, check=0):
+    """Run a command in a folder, in this process, and check its exit code."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(cwd)
+        ran = CliRunner().invoke(app, list(map(str, given)))
+    assert ran.exit_code == check, (ran.output, ran.exception)
+    return ran
 
 
 def keys_by_hand(path):
