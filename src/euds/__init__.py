@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from euds.errors import EudsError
+    from euds.forgetting import Forgotten, forget, forget_all
     from euds.pool import Pool
     from euds.proof.certify import Certificate, certify
     from euds.proof.holdout import HoldOut, hold_out
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Certificate",
     "EudsError",
+    "Forgotten",
     "HoldOut",
     "Pilot",
     "Pool",
@@ -40,6 +42,8 @@ __all__ = [
     "Stability",
     "TrainingTime",
     "certify",
+    "forget",
+    "forget_all",
     "hold_out",
     "pilot",
     "prove",
@@ -54,6 +58,7 @@ __all__ = [
 _HOMES = {
     "Certificate": "euds.proof.certify",
     "EudsError": "euds.errors",
+    "Forgotten": "euds.forgetting",
     "HoldOut": "euds.proof.holdout",
     "Pilot": "euds.proof.pilot",
     "Pool": "euds.pool",
@@ -64,6 +69,8 @@ _HOMES = {
     "Stability": "euds.selection.stability",
     "TrainingTime": "euds.proof.training_time",
     "certify": "euds.proof.certify",
+    "forget": "euds.forgetting",
+    "forget_all": "euds.forgetting",
     "hold_out": "euds.proof.holdout",
     "pilot": "euds.proof.pilot",
     "prove": "euds.proof.prove",

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from euds.errors import StoreError
+from euds.errors import EudsError, StoreError
 
-__all__ = ["atomic_write", "write_bytes_atomically"]
+__all__ = ["atomic_write", "is_full", "sync_folder", "write_bytes_atomically"]
 
 _LONGEST_STEM = 100  # file systems allow 255 bytes; the rest is for our own marks
+_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+_OS_ERROR = re.compile(r"\(os error (\d+)\)")
 
 
 @contextlib.contextmanager
@@ -50,12 +54,15 @@ def atomic_write(path: Path) -> Iterator[Path]:
         _sync_tree(temporary)
         _put_in_place(temporary, target)
         _sync(target.parent)
-    except OSError as error:
+    except Exception as error:
+        system_error = _system_error(error)
+        if system_error is None:
+            raise
         raise StoreError(
             "the file cannot be written",
             where=str(path),
-            got=error.strerror or str(error),
-            next_step="check the folder's permissions and the space left on the disk",
+            got=system_error.strerror or str(system_error),
+            next_step=_remedy(system_error),
         ) from error
     finally:
         _remove(temporary)
@@ -65,6 +72,32 @@ def write_bytes_atomically(path: Path, content: bytes) -> None:
     """Write ``content`` to ``path`` as a whole, or leave ``path`` as it was."""
     with atomic_write(path) as temporary:
         temporary.write_bytes(content)
+
+
+def sync_folder(path: Path) -> None:
+    """Make sure that files taken out of a folder stay out, also after a power cut."""
+    with contextlib.suppress(OSError):  # they are out all the same
+        _sync(path)
+
+
+def is_full(error: OSError) -> bool:
+    """Return whether there is no room left for what was to be written."""
+    return error.errno in _FULL
+
+
+def _system_error(error: Exception) -> OSError | None:
+    """Return what the system said, None if it said nothing."""
+    if isinstance(error, OSError):
+        return error
+    # Polars hands on what the system said as text, in an exception of its own.
+    told = None if isinstance(error, EudsError) else _OS_ERROR.search(str(error))
+    return None if told is None else OSError(int(told[1]), os.strerror(int(told[1])))
+
+
+def _remedy(error: OSError) -> str:
+    if is_full(error):
+        return "free some space and give the same command again: what is done stays"
+    return "check the folder's permissions and the space left on the disk"
 
 
 def _beside(target: Path) -> Path:

@@ -4,13 +4,16 @@ import io
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+from euds.atomic import is_full
 from euds.cli_engine import engine_of
+from euds.cli_forget import forget_and_show
 from euds.cli_jobs import (
     ablate_and_show,
     finish,
@@ -36,6 +39,7 @@ from euds.cli_options import (
     split_names,
 )
 from euds.cli_output import print_line, stdout_console, tell
+from euds.cli_texts import with_texts
 from euds.errors import EudsError, OptionError
 
 __all__ = ["app", "main"]
@@ -47,7 +51,8 @@ class _Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run a command."""
         try:
-            return super().invoke(ctx)
+            result = super().invoke(ctx)
+            sys.stdout.flush()
         except EudsError as error:
             tell(f"euds: {error}")
             sys.exit(error.exit_code)
@@ -56,8 +61,23 @@ class _Commands(TyperGroup):
             sys.exit(130)
         except BrokenPipeError:
             # The reader of stdout went away (| head): nothing is wrong, nothing more can be said.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _say_no_more()
             sys.exit(0)
+        except OSError as error:
+            if not is_full(error):
+                raise
+            _say_no_more()
+            tell(
+                f"euds: there is no room for what was to be written\n  got:      {error}\n"
+                f"  next:     free some space and give the same command again: what is done stays"
+            )
+            sys.exit(1)
+        return result
+
+
+def _say_no_more() -> None:
+    """Let nothing that is still to be written to stdout fail."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 app = typer.Typer(
@@ -212,14 +232,19 @@ def select(
     folder = RunFolder(run)
     with ledger.stage("loading"):
         pool, table = folder.load_scored()
+        inputs = table.provenance["inputs"]
+        had_texts = pool.has_texts
+        pool = with_texts(pool, inputs, run)
         target = read_target(selecting.target, pool)
-    inputs = table.provenance["inputs"]
+    output = replace(output, no_texts=output.no_texts or not had_texts)
     source = pool.source
     request["against"] = read_against(selecting, text=source.text, context=source.context)
-    if out is not None and out.resolve() != run.resolve():
+    is_new = out is not None and out.resolve() != run.resolve()
+    if out is not None and is_new:
         folder = RunFolder.create(out, inputs=inputs)
-        folder.save_scored(pool, table)
     selection = select_rows(pool, table, request, output, ledger, target=target)
+    if is_new or (had_texts and output.no_texts):
+        folder.save_scored(pool, table, texts=not output.no_texts)
     finish(
         folder,
         pool,
@@ -390,6 +415,50 @@ def why(
     print_line(
         json.dumps({"id": sample_id, "story": story}, ensure_ascii=False) if as_json else story
     )
+
+
+@app.command(
+    epilog="Examples:\n\neuds forget reviews.jsonl --text review --dry-run\n\neuds forget --all"
+)
+@grouped
+def forget(
+    reading: ReadingOptions,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[INPUT]...",
+            help="What was scored, and was tested on: files as for 'euds run', read with the same "
+            "options; or the folder of a run.",
+            show_default=False,
+        ),
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Forget everybody's texts; models and data sets stay.")
+    ] = False,
+    untold: Annotated[
+        bool,
+        typer.Option(
+            "--trainings",
+            help="Remove also outcomes of trainings with an earlier version, which do not tell "
+            "their rows.",
+        ),
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only tell what would be removed.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
+) -> None:
+    """Remove all that the cache holds of texts: scores, answers, vectors, trainings."""
+    done = forget_and_show(
+        inputs or [],
+        reading,
+        everything=everything,
+        untold=untold,
+        dry_run=dry_run,
+        as_json=as_json,
+    )
+    if not done:
+        raise typer.Exit(1)
 
 
 @app.command(epilog="Examples:\n\neuds models\n\neuds models get smollm2-135m minilm-l6")

@@ -18,6 +18,7 @@ from euds.cli_options import (
     split_names,
 )
 from euds.cli_output import print_line, stdout_console, tell
+from euds.cli_texts import with_texts
 from euds.errors import OptionError
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def read_and_score(
         progress.close()
     table.provenance["inputs"] = inputs
     with ledger.stage("writing"):
-        folder.save_scored(pool, table)
+        folder.save_scored(pool, table, texts=not output.no_texts)
     return ledger, folder, pool, table
 
 
@@ -324,7 +325,7 @@ def prove_and_write(
     table = replace(
         proven.table, provenance={**proven.table.provenance, "inputs": inputs, "test": test}
     )
-    folder.save_scored(proven.held.pool, table)
+    folder.save_scored(proven.held.pool, table, texts=not output.no_texts)
     finish(
         folder,
         proven.held.pool,
@@ -407,6 +408,7 @@ def stability_and_show(
 
     folder = RunFolder.open(run)
     pool, table = folder.load_scored()
+    pool = with_texts(pool, table.provenance["inputs"], run)
     settings = folder.manifest.get("summary", {}).get("settings")
     if settings is None:
         raise InputError(
@@ -532,16 +534,15 @@ def finish(
     from euds.summary import summarise
     from euds.terminal import show_summary
 
-    summary = {**summarise(pool, table, selection), **(findings or {})}
+    texts = not output.no_texts
+    summary = {**summarise(pool, table, selection, texts=texts), **(findings or {})}
     certificate = summary.get("certificate")
     summary["warnings"] += summary.pop("notes", [])
     summary["warnings"] += certificate["warnings"] if certificate is not None else []
     files = {"folder": str(folder.path)}
     with ledger.stage("writing"):
         if selection is not None:
-            subset = folder.save_selection(selection, subset=not no_subset, weights=weights)
-            if subset is not None:
-                files["subset"] = str(subset)
+            files |= _save_selection(folder, selection, output, no_subset, weights=weights)
             summary["settings"] = {**selection.settings, "weights": weights}
         if proof is not None and left_out is not None:
             files["results"] = str(folder.save_results(proof.results, left_out))
@@ -549,7 +550,7 @@ def finish(
             files["certificate"] = str(folder.save_certificate(certificate, left_out))
     if report is not None and selection is not None and not report.no_report:
         with ledger.stage("report"):
-            page = _write_report(folder, pool, table, selection, summary, report, proof)
+            page = _write_report(folder, pool, table, selection, summary, proof, texts=texts)
         if page is not None:
             files["report"] = page
     if pool.rejected.height:
@@ -576,14 +577,31 @@ def finish(
         show_summary(summary, stdout_console())
 
 
+def _save_selection(
+    folder: "RunFolder",
+    selection: "Selection",
+    output: OutputOptions,
+    no_subset: bool,
+    *,
+    weights: bool,
+) -> dict[str, str]:
+    """Write what was chosen, and return what to tell of it: a path by name."""
+    wanted = not (no_subset or output.no_texts)
+    subset = folder.save_selection(selection, subset=wanted, weights=weights)
+    if subset is not None:
+        return {"subset": str(subset)}
+    return {"selection": str(folder.path / "selection.parquet")} if output.no_texts else {}
+
+
 def _write_report(
     folder: "RunFolder",
     pool: "Pool",
     table: "ScoreTable",
     selection: "Selection",
     summary: dict[str, Any],
-    report: ReportOptions,
     proof: "Proof | None",
+    *,
+    texts: bool,
 ) -> str | None:
     """Write the report and return the page's path; None where its packages are not installed."""
     from euds.errors import MissingExtraError
@@ -597,7 +615,7 @@ def _write_report(
             selection=selection,
             summary=summary,
             results=None if proof is None else proof.results,
-            texts=not report.no_texts,
+            texts=texts,
             command=_command_line(),
         )
     except MissingExtraError as error:

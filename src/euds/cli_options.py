@@ -349,7 +349,6 @@ class LabelOptions:
 class ReportOptions:
     """The page for people."""
 
-    no_texts: Annotated[bool, _output("Leave all texts out of report.html.", "--no-texts")] = False
     no_report: Annotated[bool, _output("Write no report.html.", "--no-report")] = False
 
 
@@ -361,6 +360,14 @@ class OutputOptions:
         int, _output("Of every draw: sampled answers, and rows of equal standing.", min=0)
     ] = 0
     as_json: Annotated[bool, _output("Print machine-readable results.", "--json")] = False
+    no_texts: Annotated[
+        bool,
+        _output(
+            "Write no text, context or row's label into the run folder, and print none: there is "
+            "no subset; selection.parquet has the ids of the kept rows.",
+            "--no-texts",
+        ),
+    ] = False
     quiet: Annotated[bool, _output("No progress on stderr.", "--quiet", "-q")] = False
 
 

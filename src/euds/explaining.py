@@ -69,7 +69,10 @@ def explain(pool: Pool, table: ScoreTable, selection: pl.DataFrame, sample_id: s
     told = _scores_told(scores, chosen)
     if told:
         lines.append(f"Its scores: {'; '.join(told)}.")
-    lines.append(f"Its text begins: {shorten(sample['text'])!r}")
+    if sample["text"] is None:
+        lines.append("Its text is not kept in this run (--no-texts).")
+    else:
+        lines.append(f"Its text begins: {shorten(sample['text'])!r}")
     return "\n".join(lines)
 
 

@@ -3,6 +3,9 @@
 Resume lives here and nowhere else. Shards are cut from the texts that are left, sorted by length
 (so that a model gets texts of like length together) and then key; a shard that is done leaves the
 others as they were, so a run that was killed goes on with the very same shards.
+
+Other processes may add to the store meanwhile, damage its files or have rows forgotten: what is not
+there at the end is measured once more.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from typing import Any
 import polars as pl
 
 from euds.engines.base import Engine
+from euds.errors import StoreError
 from euds.pool import Texts, text_key
 from euds.progress import Progress
 from euds.scorers.base import Measurement, recipe_id, recipe_of
@@ -28,6 +32,7 @@ _SECONDS = "_seconds"
 # stay large enough to keep one of them busy.
 _SHARDS_AT_LEAST = 8
 _ROWS_AT_LEAST = 8
+_ROUNDS = 5  # of measuring; more than one only where rows went away meanwhile
 
 
 @dataclass(frozen=True)
@@ -82,21 +87,37 @@ class Measurer:
         """Return the measurement of each text, sorted by key; only what is missing is measured."""
         recipe = recipe_of(measurement)
         started = time.perf_counter()
-        held = _held(self.store.rows(recipe), texts)
-        left = texts.frame if held is None else texts.frame.join(held, on="key", how="anti")
-        if left.height:
-            self._measure(measurement, recipe, Texts(left), texts)
+        measured = 0
+        held, left = self._look_up(recipe, texts)
+        for _ in range(_ROUNDS):
+            if not len(left):
+                break
+            self._measure(measurement, recipe, left, texts)
+            measured += len(left)
             self.store.merge(recipe)
-            held = _held(self.store.rows(recipe), texts)
+            held, left = self._look_up(recipe, texts)
         seconds = time.perf_counter() - started
         spent = None if held is None else _spent_seconds(held)
         self.stages.append(
-            StageRecord(measurement.name, recipe, len(texts), left.height, seconds, spent)
+            StageRecord(measurement.name, recipe, len(texts), measured, seconds, spent)
         )
-        if held is None or held.height != len(texts):
-            got = 0 if held is None else held.height
-            raise AssertionError(f"{recipe_id(recipe)}: {len(texts)} texts in, {got} rows out")
+        if held is None or len(left):
+            raise StoreError(
+                f"{len(left):,} rows that were just added to the store are not in it",
+                where=str(self.store.folder(recipe)),
+                got=f"{len(texts) - len(left):,} of {len(texts):,} rows",
+                expected="nobody who removes or damages them again and again",
+                next_step="let the other process end, and give the same command again",
+            )
         return held.drop(_SECONDS, strict=False)
+
+    def _look_up(self, recipe: dict[str, Any], texts: Texts) -> tuple[pl.DataFrame | None, Texts]:
+        """Return the rows that the store holds, and the texts that it lacks."""
+        rows = self.store.rows(recipe)
+        if rows is None:
+            return None, texts
+        held = rows.join(texts.frame.select("key"), on="key", how="semi")
+        return held, Texts(texts.frame.join(held, on="key", how="anti"))
 
     def _measure(
         self, measurement: Measurement, recipe: dict[str, Any], left: Texts, asked: Texts
@@ -105,8 +126,9 @@ class Measurer:
         self.progress.begin(stage, rows=len(asked), held=len(asked) - len(left))
         few = max(_ROWS_AT_LEAST, -(-len(left) // _SHARDS_AT_LEAST))
         shards = cut_shards(left, min(few, measurement.rows_per_shard))
-        tick = time.perf_counter()
+        tick, done = time.perf_counter(), 0
         for rows in self.engine.run(measurement, shards):
+            done += rows.height
             now = time.perf_counter()
             # A row remembers its cost, so that a later run that finds it here can count it too.
             # With several workers that is the time since the last shard: the sum is what passed.
@@ -115,16 +137,13 @@ class Measurer:
             self.progress.advance(stage, rows=rows.height, seconds=now - tick)
             tick = now
         self.progress.end(stage)
+        assert done == len(left), f"{recipe_id(recipe)}: {len(left)} texts in, {done} rows out"
 
 
 def _spent_seconds(held: pl.DataFrame) -> float | None:
     """Return what measuring the rows took; rows of an older store cost what the others did."""
     mean = held[_SECONDS].mean() if _SECONDS in held.columns else None
     return None if mean is None else float(mean) * held.height  # type: ignore[arg-type]
-
-
-def _held(rows: pl.DataFrame | None, texts: Texts) -> pl.DataFrame | None:
-    return None if rows is None else rows.join(texts.frame.select("key"), on="key", how="semi")
 
 
 def cut_shards(texts: Texts, rows_per_shard: int) -> Iterator[Texts]:

@@ -202,6 +202,11 @@ class Pool:
         return self.frame.height
 
     @property
+    def has_texts(self) -> bool:
+        """Whether the texts are there; a run with ``--no-texts`` keeps none."""
+        return not self.frame["text"].has_nulls()
+
+    @property
     def texts(self) -> Texts:
         """The distinct (text, context) pairs, without labels: what scorers get."""
         distinct = self.frame.select("key", "text", "context").unique("key")
@@ -222,6 +227,16 @@ class Pool:
             .select(pl.format("{}:{}{}", pl.col("id").str.len_chars(), "id", "key").str.join(""))
         )
         return hashlib.blake2b(rows.item().encode(), digest_size=16).hexdigest()
+
+    def without_texts(self) -> Pool:
+        """Return the pool with ids, keys and places only: no text, context, label or record."""
+        nothing = pl.lit(None, dtype=pl.String)
+        return replace(
+            self,
+            frame=self.frame.with_columns(text=nothing, context=nothing, label=nothing),
+            records=self.frame.select("id").with_columns(record=nothing).drop("id"),
+            rejected=self.rejected.with_columns(raw=nothing),
+        )
 
     def take(self, mask: pl.Series) -> Pool:
         """Return the pool with the rows where ``mask`` is true, in the same order.

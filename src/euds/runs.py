@@ -14,6 +14,8 @@
         stability.json       what `euds stability` found
         held_out.parquet     rows that were not selected from, in a proof or to certify: id, reason
         manifest.json        inputs, settings, versions, seconds, checksums; written last
+
+With ``--no-texts`` there is no subset, and neither the pool nor the rejected rows have texts.
 """
 
 from __future__ import annotations
@@ -192,8 +194,12 @@ class RunFolder:
             )
         return content
 
-    def save_scored(self, pool: Pool, table: ScoreTable) -> None:
-        """Write pool, rejected rows and scores; what an earlier run left is taken away."""
+    def save_scored(self, pool: Pool, table: ScoreTable, *, texts: bool = True) -> None:
+        """Write pool, rejected rows and scores; what an earlier run left is taken away.
+
+        Without texts, of the pool there are ids, keys and places only.
+        """
+        pool = pool if texts else pool.without_texts()
         self._remove(self._manifest_path)
         self._remove(self.path / _SELECTION)
         self._remove_subset()

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from euds.errors import OptionError, did_you_mean
+from euds.errors import InputError, OptionError, did_you_mean
 from euds.runs import RunFolder
 from euds.summary import shorten
 
@@ -43,15 +43,21 @@ def rows_of(
     reason : str, optional
         Only rows dropped for this reason.
     contains : str, optional
-        Only rows whose text contains this, as it stands.
+        Only rows whose text contains this, as it stands; not where a run keeps no texts.
     sort : str, optional
         The column to sort by, with a minus in front for descending.
     limit : int, optional
         The most rows to return.
     """
+    pool = folder.load_pool()
+    if contains is not None and not pool.has_texts:
+        raise InputError(
+            "no text can be looked for: the run keeps none (--no-texts)",
+            where=str(folder.path),
+            next_step="look in the input, and ask 'euds why' about its rows",
+        )
     rows = (
-        folder.load_pool()
-        .frame.select("id", "file", "line", "text", "label")
+        pool.frame.select("id", "file", "line", "text", "label")
         .join(folder.load_scores().frame, on="id", how="left", maintain_order="left")
         .join(folder.load_selection(), on="id", how="left", maintain_order="left")
     )
@@ -79,14 +85,15 @@ def _check_known(name: str, known: Sequence[str], what: str) -> None:
 
 
 def show_rows(rows: pl.DataFrame, console: Console) -> None:
-    """Print rows, one line each."""
+    """Print rows, one line each; of a run that keeps no texts, where they are."""
     scores = [name for name in _SHOWN_SCORES if name in rows.columns]
     table = Table(box=None, pad_edge=False)
     table.add_column("id", no_wrap=True)
     for name in scores:
         table.add_column(name, no_wrap=True, justify="left" if name == "se_option" else "right")
     table.add_column("fate", no_wrap=True)
-    table.add_column("text", no_wrap=True, overflow="ellipsis")
+    has_texts = not rows["text"].has_nulls()
+    table.add_column("text" if has_texts else "place", no_wrap=True, overflow="ellipsis")
     for row in rows.iter_rows(named=True):
         values = [row[name] for name in scores]
         table.add_row(
@@ -98,7 +105,7 @@ def show_rows(rows: pl.DataFrame, console: Console) -> None:
                 for value in values
             ),
             "[green]kept[/]" if row["kept"] else f"[red]{escape(row['reason'])}[/]",
-            escape(shorten(row["text"])),
+            escape(shorten(row["text"]) if has_texts else f"{row['file']}:{row['line']}"),
         )
     console.print(table)
 

@@ -16,7 +16,9 @@ _EXAMPLES = 4
 _EXAMPLE_CHARACTERS = 100
 
 
-def summarise(pool: Pool, table: ScoreTable, selection: Selection | None) -> dict[str, Any]:
+def summarise(
+    pool: Pool, table: ScoreTable, selection: Selection | None, *, texts: bool = True
+) -> dict[str, Any]:
     """Describe what was read, scored and, if anything was, selected.
 
     Parameters
@@ -27,6 +29,8 @@ def summarise(pool: Pool, table: ScoreTable, selection: Selection | None) -> dic
         Its scores.
     selection : Selection or None
         What was chosen of it.
+    texts : bool
+        Whether the examples may have texts.
 
     Returns
     -------
@@ -58,11 +62,11 @@ def summarise(pool: Pool, table: ScoreTable, selection: Selection | None) -> dic
         summary["warnings"] += selection.diagnosis["warnings"]
         for part in ("scores", "spearman", "options", "languages", "search"):
             summary[part] = selection.diagnosis.get(part)
-        summary["examples"] = _examples(selection)
+        summary["examples"] = _examples(selection, texts=texts)
     return summary
 
 
-def _examples(selection: Selection) -> list[dict[str, Any]]:
+def _examples(selection: Selection, *, texts: bool) -> list[dict[str, Any]]:
     """Return a few kept rows, and one dropped row of each of the most frequent reasons."""
     # Both have the pool's order. To find the first few is much faster than to sort all rows.
     rows = selection.frame.select("id", "kept", "reason").hstack(
@@ -74,7 +78,12 @@ def _examples(selection: Selection) -> list[dict[str, Any]]:
         for reason in list(selection.reasons)[:_EXAMPLES]
     ]
     return [
-        {"id": sample, "kept": is_kept, "reason": reason, "text": shorten(text)}
+        {
+            "id": sample,
+            "kept": is_kept,
+            "reason": reason,
+            **({"text": shorten(text)} if texts else {}),
+        }
         for sample, is_kept, reason, text in pl.concat([kept, *dropped])
         .select("id", "kept", "reason", "text")
         .iter_rows()

@@ -188,7 +188,7 @@ def _show_examples(summary: dict[str, Any], console: Console) -> None:
     table.add_column(no_wrap=True, overflow="ellipsis")
     for row in summary["examples"]:
         fate = "[green]kept[/]" if row["kept"] else f"[red]{escape(row['reason'])}[/]"
-        table.add_row(escape(row["id"]), fate, escape(row["text"]))
+        table.add_row(escape(row["id"]), fate, escape(row.get("text", "")))
     console.print(table)
 
 
@@ -232,9 +232,10 @@ def show_proof(results: dict[str, Any], folder: Path, console: Console) -> None:
     console.print(f"[bold]Time[/]      {stages}", highlight=False)
     if results.get("subset"):
         subset = results["subset"]
+        file = "subset.*" if any(folder.glob("subset*")) else "selection.parquet"
         console.print(
             f"[bold]Subset[/]    {subset['rows']:,} rows by rule {escape(subset['rule'])} at "
-            f"{subset['keep'] * 100:.3g} %, in {escape(str(folder))}/subset.*",
+            f"{subset['keep'] * 100:.3g} %, in {escape(str(folder))}/{file}",
             highlight=False,
         )
     for name, file in (("Report", "report.html"), ("Results", "results.json"), ("Folder", "")):

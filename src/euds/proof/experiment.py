@@ -281,7 +281,7 @@ class Experiment:
             settings=training.settings,
             steps=training.steps,
         )
-        self.store.add(digest, outcome)
+        self.store.add(digest, outcome, keys=training.keys(self.samples))
         seconds = outcome.training_seconds + outcome.answering_seconds
         if stage == "training":
             self.seconds["training"] += outcome.training_seconds
