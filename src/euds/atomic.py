@@ -17,6 +17,7 @@ __all__ = ["atomic_write", "is_full", "sync_folder", "write_bytes_atomically"]
 
 _LONGEST_STEM = 100  # file systems allow 255 bytes; the rest is for our own marks
 _FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+_NO_MORE = "transport error"
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
 
 
@@ -89,9 +90,15 @@ def _system_error(error: Exception) -> OSError | None:
     """Return what the system said, None if it said nothing."""
     if isinstance(error, OSError):
         return error
-    # Polars hands on what the system said as text, in an exception of its own.
-    told = None if isinstance(error, EudsError) else _OS_ERROR.search(str(error))
-    return None if told is None else OSError(int(told[1]), os.strerror(int(told[1])))
+    if isinstance(error, EudsError):
+        return None
+    # Polars hands on what the system said as text, in an exception of its own; from the end of a
+    # Parquet file it hands on only that something went wrong.
+    if told := _OS_ERROR.search(str(error)):
+        return OSError(int(told[1]), os.strerror(int(told[1])))
+    if _NO_MORE in str(error):
+        return OSError(errno.EIO, str(error).splitlines()[0])
+    return None
 
 
 def _remedy(error: OSError) -> str:
