@@ -19,6 +19,7 @@ to do next. The command line prints them; nothing else in the package formats er
 from __future__ import annotations
 
 import difflib
+import itertools
 from collections.abc import Iterable
 
 __all__ = [
@@ -34,6 +35,9 @@ __all__ = [
     "check_settings",
     "did_you_mean",
 ]
+
+_NAMES_COMPARED = 1_000
+_LONGEST_NAME = 100
 
 
 class EudsError(Exception):
@@ -128,7 +132,9 @@ def did_you_mean(name: str, known: Iterable[str]) -> str | None:
     >>> did_you_mean("reveiw", ["review", "stars"])
     "did you mean 'review'?"
     """
-    close = difflib.get_close_matches(name, list(known), n=1)
+    # Comparing takes the product of the lengths, and names may come from a file.
+    short = [one for one in itertools.islice(known, _NAMES_COMPARED) if len(one) <= _LONGEST_NAME]
+    close = difflib.get_close_matches(name[:_LONGEST_NAME], short, n=1)
     return f"did you mean {close[0]!r}?" if close else None
 
 
