@@ -17,7 +17,7 @@ LAYERS = [
     "locations",
     "atomic",
     "packages",
-    "parquet",
+    "damage",
     "entropy",
     "pool",
     "languages",

@@ -384,9 +384,9 @@ def why(
     from euds.runs import RunFolder
 
     folder = RunFolder.open(run)
-    pool = folder.load_pool()
+    pool, table = folder.load_scored()
     sample_id = find_id(pool, row)
-    story = explain(pool, folder.load_scores(), folder.load_selection(), sample_id)
+    story = explain(pool, table, folder.load_selection(pool), sample_id)
     print_line(
         json.dumps({"id": sample_id, "story": story}, ensure_ascii=False) if as_json else story
     )

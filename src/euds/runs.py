@@ -36,6 +36,7 @@ from typing import Any, TypeVar
 import polars as pl
 
 from euds.atomic import atomic_write, write_bytes_atomically
+from euds.damage import FILE_DAMAGE, DamagedFileError, first_line, parse_json, read_parquet
 from euds.errors import InputError, OptionError, StoreError
 from euds.pool import REJECTED_SCHEMA, Pool
 from euds.scores import ScoreTable
@@ -46,6 +47,13 @@ __all__ = ["MANIFEST_VERSION", "RunFolder", "package_versions"]
 
 MANIFEST_VERSION = 1
 Loaded = TypeVar("Loaded")
+_SELECTED = {
+    "id": pl.String,
+    "kept": pl.Boolean,
+    "reason": pl.String,
+    "inclusion": pl.Float64,
+    "duplicate_of": pl.String,
+}
 _PACKAGES = ("euds", "numpy", "polars", "scipy", "scikit-learn", "torch", "transformers")
 _POOL, _SCORES, _SELECTION = "pool.parquet", "scores.parquet", "selection.parquet"
 _REJECTED, _MANIFEST = "rejected.jsonl", "manifest.json"
@@ -173,8 +181,8 @@ class RunFolder:
     def manifest(self) -> dict[str, Any]:
         """The manifest."""
         try:
-            content = json.loads(self._manifest_path.read_bytes())
-        except (OSError, ValueError) as error:
+            content = parse_json(self._manifest_path.read_bytes())
+        except FILE_DAMAGE as error:
             raise StoreError(
                 "the manifest cannot be read",
                 where=str(self._manifest_path),
@@ -189,6 +197,18 @@ class RunFolder:
                 got=f"version {version}",
                 expected=f"version {MANIFEST_VERSION}",
                 next_step="run the same command again with this euds",
+            )
+        inputs = content.get("inputs", [])
+        parts = [content.get("summary", {}), content.get("checksums", {})]
+        if not (
+            isinstance(inputs, list)
+            and all(isinstance(one, str) for one in inputs)
+            and all(isinstance(part, dict) for part in parts)
+        ):
+            raise StoreError(
+                "the manifest is damaged",
+                where=str(self._manifest_path),
+                next_step="run the same command again",
             )
         return content
 
@@ -300,9 +320,7 @@ class RunFolder:
         path = self.path / _REJECTED
         rejected = pl.DataFrame(schema=REJECTED_SCHEMA)
         if path.exists() and path.stat().st_size:
-            rejected = self._load(
-                _REJECTED, lambda file: pl.read_ndjson(file, schema=REJECTED_SCHEMA)
-            )
+            rejected = self._load(_REJECTED, _read_rejected)
         return self._load(_POOL, lambda file: Pool.load(file, rejected=rejected))
 
     def load_scores(self) -> ScoreTable:
@@ -320,7 +338,8 @@ class RunFolder:
         if not ((self.path / _POOL).exists() and (self.path / _SCORES).exists()):
             RunFolder.open(self.path)
         pool, table = self.load_pool(), self.load_scores()
-        if table.provenance.get("pool") != pool.fingerprint:
+        same = table.provenance.get("pool") == pool.fingerprint
+        if not (same and _same_ids(pool, table.frame)):
             raise InputError(
                 "the pool and the scores of this folder are not of one run",
                 where=str(self.path),
@@ -328,13 +347,13 @@ class RunFolder:
             )
         return pool, table
 
-    def load_selection(self) -> pl.DataFrame:
-        """Read the selection's frame.
+    def load_selection(self, pool: Pool) -> pl.DataFrame:
+        """Read the frame of the selection from a pool.
 
         Raises
         ------
         InputError
-            If nothing was selected yet.
+            If nothing was selected yet, or from another pool.
         """
         if not (self.path / _SELECTION).exists():
             raise InputError(
@@ -342,19 +361,50 @@ class RunFolder:
                 where=str(self.path),
                 next_step=f"euds select {self.path} --keep 0.16",
             )
-        return self._load(_SELECTION, pl.read_parquet)
+        frame = self._load(_SELECTION, _read_selection)
+        if not _same_ids(pool, frame):
+            raise InputError(
+                "the pool and the selection of this folder are not of one run",
+                where=str(self.path),
+                next_step=f"euds select {self.path} --keep 0.16",
+            )
+        return frame
 
     def _load(self, name: str, read: Callable[[Path], Loaded]) -> Loaded:
         path = self.path / name
         try:
             return read(path)
-        except (OSError, pl.exceptions.PolarsError, KeyError, ValueError) as error:
+        except (*FILE_DAMAGE, KeyError, ValueError) as error:
             raise StoreError(
                 "a file of the run cannot be read",
                 where=str(path),
-                got=str(error).splitlines()[0],
+                got=first_line(error),
                 next_step="run the same command again",
             ) from error
+
+
+def _read_rejected(path: Path) -> pl.DataFrame:
+    try:
+        return pl.read_ndjson(path, schema=REJECTED_SCHEMA)
+    except pl.exceptions.PanicException as panic:
+        raise DamagedFileError(first_line(panic)) from panic
+
+
+def _read_selection(path: Path) -> pl.DataFrame:
+    """Return the frame of a selection; the file may hold anything."""
+    frame = read_parquet(path)
+    ranks = {name: pl.Float64 for name in frame.columns if name.startswith("rank_")}
+    expected = {**_SELECTED, **ranks}
+    if {name: frame.schema.get(name) for name in expected} != expected:
+        raise DamagedFileError("its columns are not those of a selection")
+    unsaid = pl.col("reason").is_null() & ~pl.col("kept")
+    if sum(frame.select("id", "kept").null_count().row(0)) or frame.filter(unsaid).height:
+        raise DamagedFileError("rows without an id, a fate or a reason")
+    return frame
+
+
+def _same_ids(pool: Pool, frame: pl.DataFrame) -> bool:
+    return frame.height == len(pool) and frame["id"].sort().equals(pool.frame["id"].sort())
 
 
 def package_versions() -> dict[str, str]:

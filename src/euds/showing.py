@@ -49,11 +49,11 @@ def rows_of(
     limit : int, optional
         The most rows to return.
     """
+    pool, table = folder.load_scored()
     rows = (
-        folder.load_pool()
-        .frame.select("id", "file", "line", "text", "label")
-        .join(folder.load_scores().frame, on="id", how="left", maintain_order="left")
-        .join(folder.load_selection(), on="id", how="left", maintain_order="left")
+        pool.frame.select("id", "file", "line", "text", "label")
+        .join(table.frame, on="id", how="left", maintain_order="left")
+        .join(folder.load_selection(pool), on="id", how="left", maintain_order="left")
     )
     if kept is not None:
         rows = rows.filter(pl.col("kept") == kept)

@@ -26,6 +26,7 @@ from typing import Any
 import polars as pl
 
 from euds.atomic import write_bytes_atomically
+from euds.damage import FILE_DAMAGE, first_line, read_parquet
 from euds.errors import StoreError
 from euds.locations import cache_dir
 from euds.scorers.base import recipe_id
@@ -72,12 +73,20 @@ class Store:
         files = self._read(recipe)
         while files is None:
             files = self._read(recipe)
-        frames = [pl.read_parquet(io.BytesIO(data)) for data in files]
-        if not frames:
+        if not files:
             return None
-        # Files of an older version may lack a column; its values are then null.
-        rows = pl.concat(frames, how="diagonal")
-        return rows.unique("key", keep="first", maintain_order=True).sort("key")
+        try:
+            frames = [read_parquet(io.BytesIO(data)) for data in files]
+            # Files of an older version may lack a column; its values are then null.
+            rows = pl.concat(frames, how="diagonal")
+            return rows.unique("key", keep="first", maintain_order=True).sort("key")
+        except FILE_DAMAGE as error:  # it is what its name says, but not what we wrote
+            raise StoreError(
+                "the files of a recipe do not belong together",
+                where=str(self.folder(recipe)),
+                got=first_line(error),
+                next_step="remove the folder to have its rows measured again",
+            ) from error
 
     def _read(self, recipe: dict[str, Any]) -> list[bytes] | None:
         """Return the contents of a recipe's files; None if one went away, merged by a process."""
@@ -131,7 +140,17 @@ class Store:
 def _set_aside(path: Path) -> None:
     """Take a damaged file out of the store, keeping its bytes for whoever wants to look."""
     aside = path.with_suffix(".damaged")
-    path.replace(aside)
+    try:
+        path.replace(aside)
+    except FileNotFoundError:
+        return  # another process was quicker
+    except OSError as error:
+        raise StoreError(
+            "a damaged file of the store cannot be set aside",
+            where=str(path),
+            got=first_line(error),
+            next_step="remove it to have its rows measured again",
+        ) from error
     _LOG.warning(
         "a damaged file of the store was set aside as %s; its rows are measured again", aside
     )

@@ -257,7 +257,7 @@ def test_a_folder_named_by_a_link_is_read(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["a" * 5_000 + ".jsonl", "a\udc00b.jsonl", "a\ud800b.jsonl", "~no-such-user/a.jsonl"]
+    "name", ["a" * 5_000 + ".jsonl", "a\udc00b.jsonl", "~no-such-user/a.jsonl"]
 )
 def test_names_that_no_file_can_have(name):
     with pytest.raises(InputError, match="there can be no file") as caught:

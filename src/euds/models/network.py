@@ -86,7 +86,8 @@ class Network:
                 trust_remote_code=False,
                 local_files_only=True,
             )
-        return cls.of_model(model.to(device))
+            # It is tried out here, which a damaged configuration may not let through.
+            return cls.of_model(model.to(device))
 
     @classmethod
     def of_model(cls, model: Any) -> Network:

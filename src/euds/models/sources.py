@@ -16,12 +16,12 @@ a pickle can run code when it is opened.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
+from euds.damage import FILE_DAMAGE, parse_json
 from euds.errors import ModelError, ModelNotFoundError, did_you_mean
 from euds.models.conversion import conversions, convert, converted, read_conversion
 from euds.models.fingerprints import (
@@ -78,10 +78,10 @@ class ModelReference:
         if (self.folder / "chat_template.jinja").is_file():
             return True
         try:
-            settings = json.loads((self.folder / "tokenizer_config.json").read_bytes())
-        except (OSError, ValueError):
+            settings = parse_json((self.folder / "tokenizer_config.json").read_bytes())
+        except FILE_DAMAGE:
             return False
-        return bool(settings.get("chat_template"))
+        return isinstance(settings, dict) and bool(settings.get("chat_template"))
 
 
 @dataclass(frozen=True)

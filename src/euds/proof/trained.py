@@ -24,6 +24,7 @@ import zstandard
 from numpy.typing import NDArray
 
 from euds.atomic import write_bytes_atomically
+from euds.damage import DamagedFileError, parse_json
 from euds.locations import cache_dir
 from euds.proof.training import Outcome, Samples, Settings
 
@@ -90,20 +91,12 @@ class TrainingStore:
         """Return an outcome, or None if that training was not made yet."""
         path = self._path(digest)
         try:
-            # The checksum that zstd writes tells a damaged file from a whole one.
-            content = json.loads(zstandard.ZstdDecompressor().decompress(path.read_bytes()))
+            return _outcome(path.read_bytes())
         except FileNotFoundError:
             return None
-        except (zstandard.ZstdError, ValueError) as error:
+        except (OSError, zstandard.ZstdError, ValueError, LookupError, TypeError) as error:
             _LOG.warning("%s is damaged (%s): this training is made again", path, error)
             return None
-        words = content["words"]
-        return Outcome(
-            answers=tuple(words[index] for index in content["answers"]),
-            steps=content["steps"],
-            training_seconds=content["training_seconds"],
-            answering_seconds=content["answering_seconds"],
-        )
 
     def add(self, digest: str, outcome: Outcome) -> None:
         """Keep an outcome, atomically."""
@@ -122,3 +115,19 @@ class TrainingStore:
 
     def _path(self, digest: str) -> Path:
         return self.root / f"{digest}.json.zst"
+
+
+def _outcome(data: bytes) -> Outcome:
+    """Return what a file says; whatever is wrong with it is an exception."""
+    # The checksum that zstd writes tells a damaged file from a whole one. In one go it would
+    # believe the size that the file says it has.
+    frame = zstandard.ZstdDecompressor().decompressobj()
+    content = parse_json(frame.decompress(data))
+    if not frame.eof:
+        raise DamagedFileError("the file is cut short")
+    words = content["words"]
+    answers = tuple(words[index] for index in content["answers"])
+    seconds = [content["training_seconds"], content["answering_seconds"]]
+    if not all(isinstance(answer, str) for answer in answers):
+        raise DamagedFileError("answers that are no text")
+    return Outcome(answers, int(content["steps"]), *map(float, seconds))

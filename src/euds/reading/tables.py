@@ -7,8 +7,8 @@ from typing import Any
 
 import polars as pl
 
+from euds.damage import FILE_DAMAGE, first_line, read_parquet
 from euds.errors import InputError
-from euds.parquet import PARQUET_DAMAGE, first_line, read_parquet
 from euds.pool import Source
 from euds.reading.inputs import Input
 from euds.reading.rows import BadRow, Row
@@ -65,7 +65,7 @@ def _load(source: Input) -> pl.DataFrame:
     try:
         with source.path.open("rb") as stream:
             return read_parquet(stream)
-    except PARQUET_DAMAGE as error:
+    except FILE_DAMAGE as error:
         raise InputError(
             "the Parquet file is damaged, cut short, or cannot be read",
             where=source.name,
