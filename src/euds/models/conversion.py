@@ -18,6 +18,7 @@ from euds.errors import ModelError
 from euds.locations import cache_dir
 from euds.models.extras import lm_extra, quiet_transformers, readable_load_errors
 from euds.models.fingerprints import file_checksums, gguf_fingerprint, model_files
+from euds.models.layers import check_gguf_layers
 from euds.packages import checksum
 
 __all__ = ["conversions", "convert", "converted", "read_conversion"]
@@ -107,6 +108,7 @@ def _dequantise(gguf: Path, target: Path) -> None:
         import torch
         import transformers
 
+    check_gguf_layers(gguf)
     # Since 5.x a GGUF file stays quantised in memory unless this asks for its full weights.
     options = {}
     if hasattr(transformers, "GgufConfig"):

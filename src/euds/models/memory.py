@@ -10,7 +10,7 @@ from euds.damage import FILE_DAMAGE, DamagedFileError, first_line, parse_json
 from euds.errors import ModelError
 from euds.models.precision import may_have_gpu
 
-__all__ = ["float32_bytes", "free_bytes"]
+__all__ = ["float32_bytes", "free_bytes", "read_header"]
 
 _FLOAT32_BYTES = 4
 _HEADER_LENGTH_BYTES = 8
@@ -31,20 +31,33 @@ def float32_bytes(folder: Path) -> int:
     return _FLOAT32_BYTES * sum(_weights(path) for path in folder.glob("*.safetensors"))
 
 
-def _weights(path: Path) -> int:
-    """Return the number of weights in a file."""
+def read_header(path: Path) -> dict[str, list[int]]:
+    """Return the shape of each tensor in a file.
+
+    Raises
+    ------
+    ModelError
+        If it is no safetensors.
+    """
     try:
         with path.open("rb") as stream:
             length = int.from_bytes(stream.read(_HEADER_LENGTH_BYTES), "little")
             if length > path.stat().st_size:
                 raise DamagedFileError("the header is longer than the file")
             header = parse_json(stream.read(length))
-        shapes = [entry["shape"] for name, entry in header.items() if name != "__metadata__"]
-        return sum(math.prod(map(operator.index, shape)) for shape in shapes)
+        return {
+            name: [operator.index(size) for size in entry["shape"]]
+            for name, entry in header.items()
+            if name != "__metadata__"
+        }
     except (*FILE_DAMAGE, AttributeError, KeyError, TypeError) as error:
         raise ModelError(
             "the weights are damaged or cut short", where=str(path), got=first_line(error)
         ) from error
+
+
+def _weights(path: Path) -> int:
+    return sum(math.prod(shape) for shape in read_header(path).values())
 
 
 def free_bytes() -> int | None:

@@ -30,6 +30,7 @@ from euds.models.fingerprints import (
     gguf_fingerprint,
 )
 from euds.models.hub import hub_folder, is_hub_name
+from euds.models.layers import check_layers
 from euds.packages import Package, fetch, locate
 
 __all__ = [
@@ -348,6 +349,7 @@ def _reference(name: str, origin: Origin, folder: Path) -> ModelReference:
             next_step="give the folder that the model was saved to as a whole; "
             "an adapter must be merged into its model first",
         )
+    check_layers(folder)
     return ModelReference(name, origin, folder_fingerprint(folder), folder)
 
 
