@@ -35,7 +35,7 @@ from euds.cli_options import (
     grouped,
     split_names,
 )
-from euds.cli_output import print_line, stdout_console, tell
+from euds.cli_output import harmless, print_line, stdout_console, tell
 from euds.errors import EudsError, OptionError
 
 __all__ = ["app", "main"]
@@ -388,7 +388,9 @@ def why(
     sample_id = find_id(pool, row)
     story = explain(pool, table, folder.load_selection(pool), sample_id)
     print_line(
-        json.dumps({"id": sample_id, "story": story}, ensure_ascii=False) if as_json else story
+        json.dumps({"id": sample_id, "story": story}, ensure_ascii=False)
+        if as_json
+        else harmless(story)
     )
 
 

@@ -218,6 +218,8 @@ class RunFolder:
         self._remove(self.path / _SELECTION)
         self._remove_subset()
         self._remove_proof()
+        for name in (_POOL, _SCORES, _REJECTED):
+            self._remove_link(name)
         with atomic_write(self.path / _POOL) as aside:
             pool.save(aside)
         with atomic_write(self.path / _SCORES) as aside:
@@ -264,6 +266,7 @@ class RunFolder:
 
     def _save_json(self, name: str, found: dict[str, Any]) -> Path:
         path = self.path / name
+        self._remove_link(name)
         text = json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
         write_bytes_atomically(path, text.encode())
         return path
@@ -279,7 +282,7 @@ class RunFolder:
 
     def _remove(self, path: Path) -> None:
         try:
-            if path.is_dir():
+            if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
@@ -290,6 +293,11 @@ class RunFolder:
                 got=str(error),
                 next_step="name another folder with --out",
             ) from error
+
+    def _remove_link(self, name: str) -> None:
+        """Take a link away: what is written there would else go to wherever it leads."""
+        if (self.path / name).is_symlink():
+            self._remove(self.path / name)
 
     def save_manifest(self, content: dict[str, Any]) -> None:
         """Write the manifest: the run is complete."""
@@ -312,6 +320,7 @@ class RunFolder:
         self._write_manifest(manifest)
 
     def _write_manifest(self, manifest: dict[str, Any]) -> None:
+        self._remove_link(_MANIFEST)
         text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
         write_bytes_atomically(self._manifest_path, text.encode())
 

@@ -90,7 +90,7 @@ def show_rows(rows: pl.DataFrame, console: Console) -> None:
     for row in rows.iter_rows(named=True):
         values = [row[name] for name in scores]
         table.add_row(
-            escape(row["id"]),
+            escape(shorten(row["id"])),
             *(
                 f"{value:.3f}"
                 if isinstance(value, float)
