@@ -186,8 +186,8 @@ FORBIDDEN = ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "so
     "socket.bind", "pickle.find_class", "marshal.load", "os.system", "subprocess.Popen",
     "urllib.Request", "ftplib.connect", "http.client.connect")
 def watch(event, arguments):
-    # `uname` is how Python's own platform module finds out what processor this is.
-    if event in FORBIDDEN and arguments[0] != "uname":
+    # Python's platform module asks `uname` for the processor, torch `ldconfig` for libraries.
+    if event in FORBIDDEN and arguments[0] not in ("uname", "/sbin/ldconfig"):
         sys.stderr.write(f"FORBIDDEN {event} {arguments!r}\\n")
         sys.stderr.flush()
         os._exit(99)
@@ -224,11 +224,11 @@ def euds_in(folder: Path, *arguments: str, **environment: str) -> subprocess.Com
 def whole(tmp_path_factory):
     """Run the main job on rows that try everything, with secrets in the environment."""
     folder = tmp_path_factory.mktemp("whole")
-    words = [*(["the", "a", "film", "was", "good", "bad"]), *(["very", "plot", "actor", "dull", "moving", "cold"])]
+    words = ["a", "film", "was", "good", "bad", "very", "plot", "actor", "dull", "moving", "cold"]
     rows = []
     for at in range(40):
         bad = HOSTILE[at % len(HOSTILE)]
-        text = " ".join([bad, *words[at % 12 :], *words[: at % 12], str(at)])
+        text = " ".join([bad, *words[at % 11 :], *words[: at % 11], str(at)])
         rows.append({"id": f"{bad}{at}", HOSTILE[0]: text, HOSTILE[1]: HOSTILE[at % 2]})
     (folder / "in.jsonl").write_text("\n".join([*map(json.dumps, rows), "not json"]))
     done = euds_in(
@@ -289,7 +289,7 @@ def test_no_written_file_is_a_pickle(whole):
         elif path.suffix == ".jsonl":
             [json.loads(line) for line in data.splitlines() if path.stem == "rejected"]
         else:
-            assert path.suffix in (".html", ".svg", ".md"), path
+            assert path.suffix in (".html", ".svg", ".md", ".js"), path
         # Protocols 2 to 5 begin so; an older one cannot begin as any of these files do.
         assert data[:1] != b"\x80", path
 
