@@ -17,6 +17,7 @@ LAYERS = [
     "locations",
     "atomic",
     "packages",
+    "parquet_schema",
     "damage",
     "entropy",
     "pool",

@@ -6,6 +6,7 @@ import ast
 import html.parser
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -476,3 +477,21 @@ def test_links_in_a_run_folder_are_replaced_and_not_written_through(whole, tmp_p
     folder.save_stability({"found": 1})
     assert {path.name: path.read_bytes() for path in outside.iterdir()} == before
     assert not [path for path in (tmp_path / "run").iterdir() if path.is_symlink()]
+
+
+def test_every_promise_names_a_test_that_there_is():
+    tests = Path(__file__).parent
+    page = (tests.parent / "SECURITY.md").read_text("utf-8")
+    named = re.findall(r"`([\w/]*\.py)?(?:::(test_\w+))?`", page)
+    checked = 0
+    place = "test_security.py"
+    for file, function in named:
+        if not (file or function):
+            continue
+        place = file if file.startswith(("test_", "reading/", "reporting/")) else place
+        if file and not function and file != place:
+            continue  # it is no test
+        source = (tests / (file or "test_security.py")).read_text("utf-8")
+        assert not function or f"def {function}(" in source, (file, function)
+        checked += 1
+    assert checked > 20

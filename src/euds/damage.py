@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import IO, Any
 
 import polars as pl
+
+from euds.parquet_schema import schema_depth
 
 __all__ = [
     "FILE_DAMAGE",
@@ -16,6 +19,9 @@ __all__ = [
     "read_parquet",
     "read_parquet_metadata",
 ]
+
+
+_DEEPEST = 200  # levels of columns; a list takes two
 
 
 class DamagedFileError(ValueError):
@@ -34,6 +40,7 @@ def read_parquet(source: Path | IO[bytes]) -> pl.DataFrame:
     OSError, polars.exceptions.PolarsError, DamagedFileError
         See `FILE_DAMAGE`.
     """
+    _check_depth(source)
     try:
         return pl.read_parquet(source)
     except pl.exceptions.PanicException as panic:  # its reader met what it did not foresee
@@ -48,10 +55,18 @@ def read_parquet_metadata(path: Path) -> dict[str, str]:
     OSError, polars.exceptions.PolarsError, DamagedFileError
         See `FILE_DAMAGE`.
     """
+    _check_depth(path)
     try:
         return pl.read_parquet_metadata(path)
     except pl.exceptions.PanicException as panic:
         raise DamagedFileError(first_line(panic)) from panic
+
+
+def _check_depth(source: Path | IO[bytes]) -> None:
+    with source.open("rb") if isinstance(source, Path) else nullcontext(source) as stream:
+        depth = schema_depth(stream)
+    if depth > _DEEPEST:
+        raise DamagedFileError(f"its columns are nested too deeply: {depth:,} levels")
 
 
 def parse_json(content: str | bytes) -> Any:

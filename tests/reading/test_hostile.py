@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import gzip
+import io
 import json
 import os
 import socket
@@ -18,6 +19,7 @@ import pytest
 import zstandard
 
 from euds.errors import InputError, OptionError, did_you_mean
+from euds.parquet_schema import schema_depth
 from euds.reading import read
 
 GOOD = b'{"text": "good"}\n'
@@ -182,6 +184,44 @@ def test_categories_are_text(tmp_path, dtype):
     table = pl.DataFrame({"text": ["a", "b"]}).cast(dtype)
     table.write_parquet(tmp_path / "a.parquet")
     assert sorted(read(tmp_path / "a.parquet").texts.texts) == ["a", "b"]
+
+
+def nested(levels: int) -> pl.DataFrame:
+    dtype: pl.DataType = pl.Int32()
+    for level in range(levels):
+        dtype = pl.List(dtype) if level % 2 else pl.Struct({"a": dtype, "b": pl.String})
+    return pl.DataFrame({"text": ["a"], "deep": pl.Series([None], dtype=dtype)})
+
+
+@pytest.mark.parametrize("levels", [0, 1, 2, 7, 40])
+def test_the_depth_of_a_table_is_told_by_its_last_bytes(levels):
+    """A list takes two levels more than what it holds, a struct one."""
+    table = io.BytesIO()
+    nested(levels).write_parquet(table)
+    table.seek(3)
+    assert schema_depth(table) == 1 + levels // 2 * 3 + levels % 2
+    assert table.tell() == 3
+    assert schema_depth(io.BytesIO(table.getvalue()[:-1])) == 0
+
+
+def test_a_table_that_is_nested_too_deeply_is_refused_and_not_read(tmp_path):
+    # To read this one would end the process; so would to write it, for its schema is drawn twice.
+    names = [name.encode() for name in ("schema", "text", *"x" * 3_000)]
+    elements = [
+        b"\x48" + bytes([len(name)]) + name + (b"\x15\x04\x00" if at == 0 else b"\x15\x02\x00")
+        if at != 1
+        else b"\x15\x0c\x38\x04text\x00"
+        for at, name in enumerate(names)
+    ]
+    number = len(elements)
+    count = bytes([number & 127 | 128, number >> 7])
+    footer = b"\x15\x02\x19\xfc" + count + b"".join(elements) + b"\x16\x00\x19\x0c\x00"
+    path = tmp_path / "a.parquet"
+    path.write_bytes(b"PAR1" + footer + len(footer).to_bytes(4, "little") + b"PAR1")
+    with path.open("rb") as stream:
+        assert schema_depth(stream) == 3_000
+    with pytest.raises(InputError, match="nested too deeply"):
+        read(path)
 
 
 def test_python_objects_in_a_table_are_an_error():
