@@ -303,11 +303,6 @@ def _gunzip(data: bytes) -> bytes:
     return data[:1] + zlib.decompress(data[1:], wbits=31)
 
 
-def target(name: str) -> Target:
-    """Return the target of a name out of `NAMES`."""
-    return _made()[name]
-
-
 def _gzip(data: bytes) -> bytes:
     packer = zlib.compressobj(1, wbits=31)
     return data[:1] + packer.compress(data[1:]) + packer.flush()
@@ -346,58 +341,84 @@ def _table_seeds() -> tuple[bytes, ...]:
         return b"\x00" + first, b"\x03" + place.read_bytes()
 
 
+_INPUTS = {
+    "jsonl": ("a.jsonl", None),
+    "csv": ("a.csv", ","),
+    "tsv": ("a.tsv", "\t"),
+    "jsonl.gz": ("a.jsonl.gz", None),
+    "csv.zst": ("a.csv.zst", ","),
+    "csv in gz": ("a.csv.gz", ","),
+}
+_PACKING = {".gz": (_gunzip, _gzip), ".zst": (_unzstd, _zstd)}
+_RUN_FILES = {
+    "manifest": "manifest.json",
+    "pool": "pool.parquet",
+    "scores": "scores.parquet",
+    "selection": "selection.parquet",
+    "rejected": "rejected.jsonl",
+}
+_METADATA = {
+    "source of the pool": ("pool.parquet", "euds.source"),
+    "provenance of scores": ("scores.parquet", "euds.provenance"),
+}
+_MODEL_FILES = {
+    "model.safetensors": "model.safetensors",
+    "config.json": "config.json",
+    "tokenizer.json": "tokenizer.json",
+    "modules.json": "modules.json",
+    "pooling": "1_Pooling/config.json",
+}
+
+
 @functools.cache
-def _made() -> dict[str, Target]:
-    def file(name: str) -> Callable[[bytes, Path], None]:
-        return functools.partial(_file, name)
+def target(name: str) -> Target:
+    """Return the target of a name out of `NAMES`, and make only what that one needs."""
+    if name in _INPUTS:
+        return _input_target(name)
+    if name in _RUN_FILES:
+        file = _RUN_FILES[name]
+        return Target(functools.partial(_run_file, file), (_run_seed(file),), slow=True)
+    if name in _METADATA:
+        file, key = _METADATA[name]
+        seed = _metadata_seed(file, key)
+        return Target(functools.partial(_metadata, file, key), (seed,), slow=True)
+    if name in _MODEL_FILES:
+        file = _MODEL_FILES[name]
+        seed = (_encoder() / file).read_bytes()
+        return Target(functools.partial(_model_file, file), (seed,), slow=True)
+    return _other_target(name)
 
-    def run_file(name: str) -> Target:
-        return Target(functools.partial(_run_file, name), (_run_seed(name),), slow=True)
 
-    def metadata(name: str, key: str) -> Target:
-        seed = _metadata_seed(name, key)
-        return Target(functools.partial(_metadata, name, key), (seed,), slow=True)
+def _input_target(name: str) -> Target:
+    file, separator = _INPUTS[name]
+    seeds = _text_seeds(separator)
+    run = functools.partial(_file, file)
+    suffix = Path(file).suffix
+    if suffix not in _PACKING:
+        return Target(run, seeds)
+    unpack, pack = _PACKING[suffix]
+    packed = tuple(map(pack, seeds))
+    return Target(run, packed, unpack, pack) if " in " in name else Target(run, packed)
 
-    def model_file(name: str) -> Target:
-        seed = (_encoder() / name).read_bytes()
-        return Target(functools.partial(_model_file, name), (seed,), slow=True)
 
-    json_seeds, csv_seeds, tsv_seeds = map(_text_seeds, (None, ",", "\t"))
-    return {
-        "jsonl": Target(file("a.jsonl"), json_seeds),
-        "csv": Target(file("a.csv"), csv_seeds),
-        "tsv": Target(file("a.tsv"), tsv_seeds),
-        "parquet": Target(file("a.parquet"), _table_seeds()),
-        "folder": Target(_folder, (b"one\0two\0\xef\xbb\xbfthree\0" + "vier".encode("utf-16"),)),
-        "jsonl.gz": Target(file("a.jsonl.gz"), tuple(map(_gzip, json_seeds))),
-        "csv.zst": Target(file("a.csv.zst"), tuple(map(_zstd, csv_seeds))),
-        "csv in gz": Target(file("a.csv.gz"), tuple(map(_gzip, csv_seeds)), _gunzip, _gzip),
-        "manifest": run_file("manifest.json"),
-        "pool": run_file("pool.parquet"),
-        "scores": run_file("scores.parquet"),
-        "selection": run_file("selection.parquet"),
-        "rejected": run_file("rejected.jsonl"),
-        "source of the pool": metadata("pool.parquet", "euds.source"),
-        "provenance of scores": metadata("scores.parquet", "euds.provenance"),
-        "store": Target(_stored, (_stored_seed(),)),
-        "training": Target(
-            _training,
-            ((_run() / "trained" / "d.json.zst").read_bytes(),),
-        ),
-        "training inside": Target(
-            _training,
-            ((_run() / "trained" / "d.json.zst").read_bytes(),),
-            zstandard.ZstdDecompressor().decompress,
-            zstandard.ZstdCompressor().compress,
-        ),
-        "safetensors": Target(_safetensors, (_safetensors_seed(),)),
-        "model.safetensors": model_file("model.safetensors"),
-        "config.json": model_file("config.json"),
-        "tokenizer.json": model_file("tokenizer.json"),
-        "modules.json": model_file("modules.json"),
-        "pooling": model_file("1_Pooling/config.json"),
-        "gguf": Target(_gguf, (_gguf_seed(),), slow=True),
-    }
+def _other_target(name: str) -> Target:
+    if name.startswith("training"):
+        whole = ((_run() / "trained" / "d.json.zst").read_bytes(),)
+        unpack = zstandard.ZstdDecompressor().decompress
+        pack = zstandard.ZstdCompressor().compress
+        inside = name == "training inside"
+        return Target(_training, whole, unpack, pack) if inside else Target(_training, whole)
+    if name == "folder":
+        contents = b"one\0two\0\xef\xbb\xbfthree\0" + "vier".encode("utf-16")
+        return Target(_folder, (contents,))
+    if name == "parquet":
+        return Target(functools.partial(_file, "a.parquet"), _table_seeds())
+    if name == "store":
+        return Target(_stored, (_stored_seed(),))
+    if name == "safetensors":
+        return Target(_safetensors, (_safetensors_seed(),))
+    assert name == "gguf", name
+    return Target(_gguf, (_gguf_seed(),), slow=True)
 
 
 NAMES = (
