@@ -9,7 +9,7 @@ from typing import IO, Any
 
 import polars as pl
 
-from euds.parquet_schema import schema_depth
+from euds.parquet_schema import ImpossibleMetadataError, schema_depth
 
 __all__ = [
     "FILE_DAMAGE",
@@ -64,7 +64,10 @@ def read_parquet_metadata(path: Path) -> dict[str, str]:
 
 def _check_depth(source: Path | IO[bytes]) -> None:
     with source.open("rb") if isinstance(source, Path) else nullcontext(source) as stream:
-        depth = schema_depth(stream)
+        try:
+            depth = schema_depth(stream)
+        except ImpossibleMetadataError as error:
+            raise DamagedFileError(str(error)) from error
     if depth > _DEEPEST:
         raise DamagedFileError(f"its columns are nested too deeply: {depth:,} levels")
 

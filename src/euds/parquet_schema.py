@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import IO
 
-__all__ = ["schema_depth"]
+__all__ = ["ImpossibleMetadataError", "schema_depth"]
 
 _MAGIC = b"PAR1"
 _TAIL_BYTES = 8
@@ -20,14 +20,24 @@ _SCHEMA, _CHILDREN = 2, 5  # the fields' numbers
 _TRUE, _FALSE, _BYTE, _DOUBLE, _BINARY, _LIST, _SET, _STRUCT = 1, 2, 3, 7, 8, 9, 10, 12
 _VARINTS = (4, 5, 6)
 _SIZES = {_TRUE: 0, _FALSE: 0, _BYTE: 1, _DOUBLE: 8}
+_SKIMMED_BYTES = 1 << 20  # beyond this only the columns are looked at: it would take too long
 _DEEPEST_STRUCT = 16  # of the metadata itself, which has four levels
 
 
-def schema_depth(stream: IO[bytes]) -> int:
-    """Return the levels of the deepest column; 0 where they cannot be told.
+class ImpossibleMetadataError(Exception):
+    """The metadata are not what the format allows."""
 
-    Whoever reads the file will say what is wrong with one of which that cannot be told. The stream
-    is left where it was found.
+
+def schema_depth(stream: IO[bytes]) -> int:
+    """Return the levels of the deepest column; 0 where the file does not end as Parquet files do.
+
+    Whoever reads the file will say what is wrong with that. The stream is left where it was found.
+
+    Raises
+    ------
+    ImpossibleMetadataError
+        If the metadata cannot be read. A list that is said to be longer than what is left of them,
+        for one, would make a reader ask for room for it, and end the process if there is none.
     """
     start = stream.tell()
     try:
@@ -39,8 +49,8 @@ def schema_depth(stream: IO[bytes]) -> int:
             return 0
         stream.seek(size - _TAIL_BYTES - length)
         return _depth(_Metadata(stream.read(length)).children())
-    except (IndexError, ValueError):
-        return 0
+    except IndexError as error:
+        raise ImpossibleMetadataError("its metadata are cut short") from error
     finally:
         stream.seek(start)
 
@@ -74,8 +84,10 @@ class _Metadata:
                 number, of = self._list()
                 for _ in range(number if of == _STRUCT else 0):
                     yield self._element()
-                return
-            self._skip(kind)
+                if len(self._data) > _SKIMMED_BYTES:
+                    return
+            else:
+                self._skip(kind)
 
     def _element(self) -> int:
         children = 0
@@ -95,7 +107,7 @@ class _Metadata:
 
     def _skip(self, kind: int, level: int = 0) -> None:
         if level > _DEEPEST_STRUCT:
-            raise ValueError("no metadata is so deep")
+            raise ImpossibleMetadataError("no metadata is so deep")
         if kind in (_LIST, _SET):
             number, of = self._list()
             for _ in range(number):
@@ -112,12 +124,14 @@ class _Metadata:
         elif kind in _SIZES:
             self._place += _SIZES[kind]
         else:
-            raise ValueError("no part of this metadata has such a type")
+            raise ImpossibleMetadataError("no part of this metadata has such a type")
 
     def _list(self) -> tuple[int, int]:
         head = self._byte()
-        number = head >> 4
-        return (self._varint() if number == 15 else number), head & 15
+        number = self._varint() if head >> 4 == 15 else head >> 4
+        if number > len(self._data) - self._place:
+            raise ImpossibleMetadataError("a list in its metadata is longer than the file")
+        return number, head & 15
 
     def _varint(self) -> int:
         value = shift = 0
@@ -128,7 +142,7 @@ class _Metadata:
             if byte < 128:
                 return value
             if shift > 63:
-                raise ValueError("no number is so long")
+                raise ImpossibleMetadataError("no number is so long")
 
     def _byte(self) -> int:
         byte = self._data[self._place]

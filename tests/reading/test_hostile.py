@@ -224,6 +224,25 @@ def test_a_table_that_is_nested_too_deeply_is_refused_and_not_read(tmp_path):
         read(path)
 
 
+def test_a_list_of_a_table_that_is_longer_than_the_file_asks_for_no_memory(tmp_path):
+    table = io.BytesIO()
+    pl.DataFrame({"text": ["a"]}).write_parquet(table)
+    data = table.getvalue()
+    length = int.from_bytes(data[-8:-4], "little")
+    footer = data[-8 - length : -8]
+    at = footer.index(b"\x19")  # the list of columns: its length stands in half a byte
+    for claimed in (10**6, 2**31, 2**60):
+        number = b""
+        while claimed:
+            number += bytes([claimed & 127 | (128 if claimed > 127 else 0)])
+            claimed >>= 7
+        longer = footer[: at + 1] + b"\xfc" + number + footer[at + 2 :]
+        path = tmp_path / "a.parquet"
+        path.write_bytes(data[: -8 - length] + longer + len(longer).to_bytes(4, "little") + b"PAR1")
+        with pytest.raises(InputError, match="longer than the file"):
+            read(path)
+
+
 def test_python_objects_in_a_table_are_an_error():
     table = pl.DataFrame({"text": ["a"], "thing": pl.Series([object()], dtype=pl.Object)})
     with pytest.raises(InputError, match="Python objects"):
