@@ -18,6 +18,8 @@ LAYERS = [
     "atomic",
     "locks",
     "packages",
+    "parquet_schema",
+    "damage",
     "entropy",
     "pool",
     "languages",

@@ -38,7 +38,7 @@ from euds.cli_options import (
     grouped,
     split_names,
 )
-from euds.cli_output import print_line, stdout_console, tell
+from euds.cli_output import harmless, print_line, stdout_console, tell
 from euds.cli_texts import with_texts
 from euds.errors import EudsError, OptionError
 
@@ -409,11 +409,13 @@ def why(
     from euds.runs import RunFolder
 
     folder = RunFolder.open(run)
-    pool = folder.load_pool()
+    pool, table = folder.load_scored()
     sample_id = find_id(pool, row)
-    story = explain(pool, folder.load_scores(), folder.load_selection(), sample_id)
+    story = explain(pool, table, folder.load_selection(pool), sample_id)
     print_line(
-        json.dumps({"id": sample_id, "story": story}, ensure_ascii=False) if as_json else story
+        json.dumps({"id": sample_id, "story": story}, ensure_ascii=False)
+        if as_json
+        else harmless(story)
     )
 
 

@@ -419,7 +419,7 @@ def stability_and_show(
     progress = progress_for(quiet=quiet)
     try:
         found = stability(
-            Selection(pool, folder.load_selection(), settings),
+            Selection(pool, folder.load_selection(pool), settings),
             table,
             others={str(other): RunFolder.open(other).load_scores() for other in others},
             seeds=seeds,

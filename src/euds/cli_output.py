@@ -1,9 +1,12 @@
 """Lines on stdout, the result, and on stderr, everything else."""
 
+import re
 import sys
 from typing import Any
 
-__all__ = ["print_line", "stdout_console", "tell"]
+__all__ = ["harmless", "print_line", "stdout_console", "tell"]
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def stdout_console() -> Any:
@@ -21,4 +24,13 @@ def print_line(text: str) -> None:
 
 def tell(text: str) -> None:
     """Say something beside the result."""
-    sys.stderr.write(text + "\n")
+    sys.stderr.write(harmless(text) + "\n")
+
+
+def harmless(text: str) -> str:
+    r"""Return a text whose control characters are spelled out: they could move the cursor.
+
+    >>> harmless("a\x1b[2J\tb")
+    'a\\x1b[2J\tb'
+    """
+    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)

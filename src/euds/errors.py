@@ -19,6 +19,8 @@ to do next. The command line prints them; nothing else in the package formats er
 from __future__ import annotations
 
 import difflib
+import itertools
+import re
 from collections.abc import Iterable
 
 __all__ = [
@@ -33,7 +35,13 @@ __all__ = [
     "UserError",
     "check_settings",
     "did_you_mean",
+    "without_secrets",
 ]
+
+# A path of pathlib has lost one of the two slashes.
+_CREDENTIALS = re.compile(r"(\b[A-Za-z][A-Za-z0-9+.-]*:/{1,2})[^\s/@]+@")
+_NAMES_COMPARED = 1_000
+_LONGEST_NAME = 100
 
 
 class EudsError(Exception):
@@ -62,12 +70,12 @@ class EudsError(Exception):
         expected: str | None = None,
         next_step: str | None = None,
     ) -> None:
-        self.what = what
-        self.where = where
-        self.got = got
-        self.expected = expected
-        self.next_step = next_step
-        super().__init__(what)
+        self.what = without_secrets(what)
+        self.where = where and without_secrets(where)
+        self.got = got and without_secrets(got)
+        self.expected = expected and without_secrets(expected)
+        self.next_step = next_step and without_secrets(next_step)
+        super().__init__(self.what)
 
     def __str__(self) -> str:
         """Return all parts of the message, one line each."""
@@ -122,13 +130,26 @@ class EngineError(EudsError):
     """What measures texts is not to be had, or did not measure them all."""
 
 
+def without_secrets(text: str) -> str:
+    """Return a text with the names and passwords in its addresses taken out.
+
+    Messages end in logs and issues, where a password that stood in a path has no business.
+
+    >>> without_secrets("s3://me:secret@bucket/rows.jsonl")
+    's3://***@bucket/rows.jsonl'
+    """
+    return _CREDENTIALS.sub(r"\1***@", text)
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:
     """Return a hint with the known name closest to ``name``, or None if none is close.
 
     >>> did_you_mean("reveiw", ["review", "stars"])
     "did you mean 'review'?"
     """
-    close = difflib.get_close_matches(name, list(known), n=1)
+    # Comparing takes the product of the lengths, and names may come from a file.
+    short = [one for one in itertools.islice(known, _NAMES_COMPARED) if len(one) <= _LONGEST_NAME]
+    close = difflib.get_close_matches(name[:_LONGEST_NAME], short, n=1)
     return f"did you mean {close[0]!r}?" if close else None
 
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import polars as pl
+
+from euds.damage import DamagedFileError, parse_json, read_parquet, read_parquet_metadata
 
 __all__ = ["POOL_SCHEMA", "REJECTED_SCHEMA", "Pool", "Source", "Texts", "text_key"]
 
@@ -258,16 +260,69 @@ class Pool:
 
     @classmethod
     def load(cls, path: Path, *, rejected: pl.DataFrame | None = None) -> Pool:
-        """Read a pool that `save` wrote, and give it the rows that were refused."""
-        metadata = pl.read_parquet_metadata(path)
-        source = json.loads(metadata[_SOURCE_METADATA])
-        source["columns"] = tuple(source["columns"])
-        frame = pl.read_parquet(path)
+        """Read a pool that `save` wrote, and give it the rows that were refused.
+
+        Raises
+        ------
+        OSError, polars.exceptions.PolarsError, KeyError, ValueError
+            If the file is damaged, or no pool.
+        """
+        metadata = read_parquet_metadata(path)
+        source = _parse_source(metadata[_SOURCE_METADATA])
+        frame = read_parquet(path)
+        _check_samples(frame)
         names = [name for name in frame.columns if name.startswith(_RECORD_PREFIX)]
         records = frame.select(names).rename(lambda name: name.removeprefix(_RECORD_PREFIX))
+        _check_records(records, source)
         refused = pl.DataFrame(schema=REJECTED_SCHEMA) if rejected is None else rejected
-        pool = cls(frame.select(list(POOL_SCHEMA)), records, Source(**source), refused)
+        pool = cls(frame.select(list(POOL_SCHEMA)), records, source, refused)
         if _FINGERPRINT_METADATA in metadata:
             # What was saved with the rows need not be made of them again: that takes a sort.
             vars(pool)["fingerprint"] = metadata[_FINGERPRINT_METADATA]
         return pool
+
+
+def _parse_source(text: str) -> Source:
+    """Return the source that a file tells of; it may tell anything."""
+    told = parse_json(text)
+    if not isinstance(told, dict) or told.keys() != {one.name for one in fields(Source)}:
+        raise DamagedFileError("what is said of the input is not what was written there")
+    optional = ("header", "text", "context", "label", "id")
+    texts = [told["suffix"], told["encoding"], told["newline"]]
+    texts += [told[name] for name in optional if told[name] is not None]
+    columns = told["columns"]
+    if not (
+        told["format"] in get_args(Format)
+        and isinstance(told["bom"], bool)
+        and isinstance(columns, list)
+        and all(isinstance(one, str) for one in [*texts, *columns])
+    ):
+        raise DamagedFileError("what is said of the input is not what was written there")
+    try:
+        "".encode(told["encoding"])
+    except (LookupError, ValueError) as error:
+        raise DamagedFileError(f"there is no encoding {told['encoding']!r}") from error
+    return Source(**{**told, "columns": tuple(columns)})
+
+
+def _check_records(records: pl.DataFrame, source: Source) -> None:
+    if source.format == "parquet":
+        return
+    folder = {"path": pl.String(), "bytes": pl.Binary()}
+    expected = folder if source.format == "folder" else {"record": pl.String()}
+    if dict(records.schema) == {"record": pl.String} and records["record"].is_null().all():
+        return  # a run with --no-texts keeps none
+    if dict(records.schema) != expected or sum(records.null_count().row(0)):
+        raise DamagedFileError("the records are not those of the format")
+
+
+def _check_samples(frame: pl.DataFrame) -> None:
+    needed = frame.select(list(POOL_SCHEMA))
+    if dict(needed.schema) != POOL_SCHEMA:
+        raise DamagedFileError("the columns of the samples have other types")
+    missing = needed.select("id", "key", "file", "line").null_count()
+    # All texts are there, or none is: a run with --no-texts keeps none.
+    if sum(missing.row(0)) or needed["text"].null_count() not in (0, needed.height):
+        raise DamagedFileError("samples without an id, a key, a text or a place")
+    if needed["id"].is_duplicated().any():
+        raise DamagedFileError("two samples have the same id")

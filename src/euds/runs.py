@@ -38,6 +38,7 @@ from typing import Any, TypeVar
 import polars as pl
 
 from euds.atomic import atomic_write, write_bytes_atomically
+from euds.damage import FILE_DAMAGE, DamagedFileError, first_line, parse_json, read_parquet
 from euds.errors import InputError, OptionError, StoreError
 from euds.pool import REJECTED_SCHEMA, Pool
 from euds.scores import ScoreTable
@@ -48,6 +49,13 @@ __all__ = ["MANIFEST_VERSION", "RunFolder", "package_versions"]
 
 MANIFEST_VERSION = 1
 Loaded = TypeVar("Loaded")
+_SELECTED = {
+    "id": pl.String,
+    "kept": pl.Boolean,
+    "reason": pl.String,
+    "inclusion": pl.Float64,
+    "duplicate_of": pl.String,
+}
 _PACKAGES = ("euds", "numpy", "polars", "scipy", "scikit-learn", "torch", "transformers")
 _POOL, _SCORES, _SELECTION = "pool.parquet", "scores.parquet", "selection.parquet"
 _REJECTED, _MANIFEST = "rejected.jsonl", "manifest.json"
@@ -175,8 +183,8 @@ class RunFolder:
     def manifest(self) -> dict[str, Any]:
         """The manifest."""
         try:
-            content = json.loads(self._manifest_path.read_bytes())
-        except (OSError, ValueError) as error:
+            content = parse_json(self._manifest_path.read_bytes())
+        except FILE_DAMAGE as error:
             raise StoreError(
                 "the manifest cannot be read",
                 where=str(self._manifest_path),
@@ -192,6 +200,18 @@ class RunFolder:
                 expected=f"version {MANIFEST_VERSION}",
                 next_step="run the same command again with this euds",
             )
+        inputs = content.get("inputs", [])
+        parts = [content.get("summary", {}), content.get("checksums", {})]
+        if not (
+            isinstance(inputs, list)
+            and all(isinstance(one, str) for one in inputs)
+            and all(isinstance(part, dict) for part in parts)
+        ):
+            raise StoreError(
+                "the manifest is damaged",
+                where=str(self._manifest_path),
+                next_step="run the same command again",
+            )
         return content
 
     def save_scored(self, pool: Pool, table: ScoreTable, *, texts: bool = True) -> None:
@@ -204,6 +224,8 @@ class RunFolder:
         self._remove(self.path / _SELECTION)
         self._remove_subset()
         self._remove_proof()
+        for name in (_POOL, _SCORES, _REJECTED):
+            self._remove_link(name)
         with atomic_write(self.path / _POOL) as aside:
             pool.save(aside)
         with atomic_write(self.path / _SCORES) as aside:
@@ -250,6 +272,7 @@ class RunFolder:
 
     def _save_json(self, name: str, found: dict[str, Any]) -> Path:
         path = self.path / name
+        self._remove_link(name)
         text = json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
         write_bytes_atomically(path, text.encode())
         return path
@@ -265,7 +288,7 @@ class RunFolder:
 
     def _remove(self, path: Path) -> None:
         try:
-            if path.is_dir():
+            if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
@@ -276,6 +299,11 @@ class RunFolder:
                 got=str(error),
                 next_step="name another folder with --out",
             ) from error
+
+    def _remove_link(self, name: str) -> None:
+        """Take a link away: what is written there would else go to wherever it leads."""
+        if (self.path / name).is_symlink():
+            self._remove(self.path / name)
 
     def save_manifest(self, content: dict[str, Any]) -> None:
         """Write the manifest: the run is complete."""
@@ -298,6 +326,7 @@ class RunFolder:
         self._write_manifest(manifest)
 
     def _write_manifest(self, manifest: dict[str, Any]) -> None:
+        self._remove_link(_MANIFEST)
         text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
         write_bytes_atomically(self._manifest_path, text.encode())
 
@@ -306,9 +335,7 @@ class RunFolder:
         path = self.path / _REJECTED
         rejected = pl.DataFrame(schema=REJECTED_SCHEMA)
         if path.exists() and path.stat().st_size:
-            rejected = self._load(
-                _REJECTED, lambda file: pl.read_ndjson(file, schema=REJECTED_SCHEMA)
-            )
+            rejected = self._load(_REJECTED, _read_rejected)
         return self._load(_POOL, lambda file: Pool.load(file, rejected=rejected))
 
     def load_scores(self) -> ScoreTable:
@@ -326,7 +353,8 @@ class RunFolder:
         if not ((self.path / _POOL).exists() and (self.path / _SCORES).exists()):
             RunFolder.open(self.path)
         pool, table = self.load_pool(), self.load_scores()
-        if table.provenance.get("pool") != pool.fingerprint:
+        same = table.provenance.get("pool") == pool.fingerprint
+        if not (same and _same_ids(pool, table.frame)):
             raise InputError(
                 "the pool and the scores of this folder are not of one run",
                 where=str(self.path),
@@ -334,13 +362,13 @@ class RunFolder:
             )
         return pool, table
 
-    def load_selection(self) -> pl.DataFrame:
-        """Read the selection's frame.
+    def load_selection(self, pool: Pool) -> pl.DataFrame:
+        """Read the frame of the selection from a pool.
 
         Raises
         ------
         InputError
-            If nothing was selected yet.
+            If nothing was selected yet, or from another pool.
         """
         if not (self.path / _SELECTION).exists():
             raise InputError(
@@ -348,18 +376,25 @@ class RunFolder:
                 where=str(self.path),
                 next_step=f"euds select {self.path} --keep 0.16",
             )
-        return self._load(_SELECTION, pl.read_parquet)
+        frame = self._load(_SELECTION, _read_selection)
+        if not _same_ids(pool, frame):
+            raise InputError(
+                "the pool and the selection of this folder are not of one run",
+                where=str(self.path),
+                next_step=f"euds select {self.path} --keep 0.16",
+            )
+        return frame
 
     def _load(self, name: str, read: Callable[[Path], Loaded]) -> Loaded:
         path = self.path / name
         try:
             self._check_unchanged(path)
             return read(path)
-        except (OSError, pl.exceptions.PolarsError, KeyError, ValueError) as error:
+        except (*FILE_DAMAGE, KeyError, ValueError) as error:
             raise StoreError(
                 "a file of the run cannot be read",
                 where=str(path),
-                got=str(error).splitlines()[0],
+                got=first_line(error),
                 next_step="run the same command again",
             ) from error
 
@@ -376,6 +411,30 @@ class RunFolder:
                 got="another checksum than in the manifest",
                 next_step="run the same command again",
             )
+
+
+def _read_rejected(path: Path) -> pl.DataFrame:
+    try:
+        return pl.read_ndjson(path, schema=REJECTED_SCHEMA)
+    except pl.exceptions.PanicException as panic:
+        raise DamagedFileError(first_line(panic)) from panic
+
+
+def _read_selection(path: Path) -> pl.DataFrame:
+    """Return the frame of a selection; the file may hold anything."""
+    frame = read_parquet(path)
+    ranks = {name: pl.Float64 for name in frame.columns if name.startswith("rank_")}
+    expected = {**_SELECTED, **ranks}
+    if {name: frame.schema.get(name) for name in expected} != expected:
+        raise DamagedFileError("its columns are not those of a selection")
+    unsaid = pl.col("reason").is_null() & ~pl.col("kept")
+    if sum(frame.select("id", "kept").null_count().row(0)) or frame.filter(unsaid).height:
+        raise DamagedFileError("rows without an id, a fate or a reason")
+    return frame
+
+
+def _same_ids(pool: Pool, frame: pl.DataFrame) -> bool:
+    return frame.height == len(pool) and frame["id"].sort().equals(pool.frame["id"].sort())
 
 
 def package_versions() -> dict[str, str]:

@@ -10,11 +10,13 @@ from typing import Any
 
 import polars as pl
 
+from euds.damage import DamagedFileError, parse_json, read_parquet, read_parquet_metadata
 from euds.errors import OptionError, did_you_mean
 
 __all__ = ["SCORE_COLUMNS", "SYNONYMS", "ScoreTable", "canonical_score", "scorer_of"]
 
 _PROVENANCE_METADATA = "euds.provenance"
+_TOLD = {"pool": str, "settings": dict, "stages": list, "inputs": list, "spent_seconds": dict}
 
 SYNONYMS = {
     "ie_xent": "ie",
@@ -111,9 +113,39 @@ class ScoreTable:
 
     @classmethod
     def load(cls, path: Path) -> ScoreTable:
-        """Read a table that `save` wrote."""
-        metadata = pl.read_parquet_metadata(path)
-        return cls(pl.read_parquet(path), json.loads(metadata.get(_PROVENANCE_METADATA, "{}")))
+        """Read a table that `save` wrote.
+
+        Raises
+        ------
+        OSError, polars.exceptions.PolarsError, ValueError
+            If the file is damaged, or no score table.
+        """
+        told = parse_json(read_parquet_metadata(path).get(_PROVENANCE_METADATA, "{}"))
+        frame = read_parquet(path)
+        _check(frame, told)
+        return cls(frame, told)
+
+
+def _check(frame: pl.DataFrame, provenance: Any) -> None:
+    """Check that a file, which may hold anything, holds a score table."""
+    if not isinstance(provenance, dict) or not all(
+        isinstance(provenance.get(name, kind()), kind) for name, kind in _TOLD.items()
+    ):
+        raise DamagedFileError("what is said of the scores is not what was written there")
+    if not all(isinstance(provenance.get(name, {}), dict) for name in ("ie", "ge", "se")):
+        raise DamagedFileError("what is said of a scorer is not what was written there")
+    if not all(isinstance(stage, dict) for stage in provenance.get("stages", [])):
+        raise DamagedFileError("what is said of the stages is not what was written there")
+    if frame.schema.get("id") != pl.String or frame["id"].has_nulls():
+        raise DamagedFileError("rows without an id")
+    if frame["id"].is_duplicated().any():
+        raise DamagedFileError("two rows have the same id")
+    for name, dtype in frame.schema.items():
+        reason = name.endswith("_reason") or name == "se_option"
+        if reason and dtype not in (pl.String, pl.Null):
+            raise DamagedFileError(f"the column {name!r} is no text")
+        if name in SCORE_COLUMNS and not (dtype.is_numeric() or dtype == pl.Null):
+            raise DamagedFileError(f"the column {name!r} holds no numbers")
 
 
 def _without_times(provenance: dict[str, Any]) -> dict[str, Any]:

@@ -49,7 +49,7 @@ def rows_of(
     limit : int, optional
         The most rows to return.
     """
-    pool = folder.load_pool()
+    pool, table = folder.load_scored()
     if contains is not None and not pool.has_texts:
         raise InputError(
             "no text can be looked for: the run keeps none (--no-texts)",
@@ -58,8 +58,8 @@ def rows_of(
         )
     rows = (
         pool.frame.select("id", "file", "line", "text", "label")
-        .join(folder.load_scores().frame, on="id", how="left", maintain_order="left")
-        .join(folder.load_selection(), on="id", how="left", maintain_order="left")
+        .join(table.frame, on="id", how="left", maintain_order="left")
+        .join(folder.load_selection(pool), on="id", how="left", maintain_order="left")
     )
     if kept is not None:
         rows = rows.filter(pl.col("kept") == kept)
@@ -97,7 +97,7 @@ def show_rows(rows: pl.DataFrame, console: Console) -> None:
     for row in rows.iter_rows(named=True):
         values = [row[name] for name in scores]
         table.add_row(
-            escape(row["id"]),
+            escape(shorten(row["id"])),
             *(
                 f"{value:.3f}"
                 if isinstance(value, float)

@@ -32,6 +32,7 @@ from typing import Any
 import polars as pl
 
 from euds.atomic import sync_folder, write_bytes_atomically
+from euds.damage import FILE_DAMAGE, first_line, read_parquet
 from euds.errors import StoreError
 from euds.locations import cache_dir
 from euds.locks import LOCK_NAME, locked
@@ -123,12 +124,20 @@ class Store:
             if not damaged - spared:
                 break
             spared |= {path for path in damaged - spared if not _set_aside(path)}
-        frames = [_rows_in(data) for data in whole.values()]
-        if not frames:
+        if not whole:
             return None
-        # Files of an older version may lack a column; its values are then null.
-        rows = pl.concat(frames, how="diagonal")
-        return rows.unique("key", keep="first", maintain_order=True).sort("key")
+        try:
+            frames = [_rows_in(data) for data in whole.values()]
+            # Files of an older version may lack a column; its values are then null.
+            rows = pl.concat(frames, how="diagonal")
+            return rows.unique("key", keep="first", maintain_order=True).sort("key")
+        except FILE_DAMAGE as error:  # it is what its name says, but not what we wrote
+            raise StoreError(
+                "the files of a recipe do not belong together",
+                where=str(folder),
+                got=first_line(error),
+                next_step="remove the folder to have its rows measured again",
+            ) from error
 
     def add(self, recipe: dict[str, Any], rows: pl.DataFrame) -> Path:
         """Add rows (``key`` and columns) under a recipe, atomically; return the file.
@@ -241,7 +250,7 @@ def removing(path: Path) -> Iterator[None]:
 
 
 def _rows_in(data: bytes) -> pl.DataFrame:
-    return pl.read_parquet(io.BytesIO(data))
+    return read_parquet(io.BytesIO(data))
 
 
 def _read(folder: Path) -> tuple[dict[Path, bytes], set[Path]] | None:

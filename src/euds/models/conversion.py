@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from euds.atomic import atomic_write
+from euds.damage import FILE_DAMAGE, parse_json
 from euds.errors import ModelError
 from euds.locations import cache_dir
 from euds.models.extras import lm_extra, quiet_transformers, readable_load_errors
 from euds.models.fingerprints import file_checksums, gguf_fingerprint, model_files
+from euds.models.layers import check_gguf_layers
 from euds.packages import checksum
 
 __all__ = ["conversions", "convert", "converted", "read_conversion"]
@@ -80,12 +82,15 @@ def conversions() -> list[Path]:
 def read_conversion(folder: Path) -> dict[str, Any] | None:
     """Return a converted folder's record, or None if there is none that this version can read."""
     try:
-        record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        record = parse_json((folder / _RECORD).read_bytes())
+    except FILE_DAMAGE:
         return None
     if not isinstance(record, dict) or record.get("format") != _FORMAT:
         return None
-    return record
+    files = record.get("files")
+    intact = isinstance(files, dict) and all(isinstance(files[name], str) for name in files)
+    named = isinstance(record.get("fingerprint"), str) and isinstance(record.get("name"), str)
+    return record if intact and named else None
 
 
 def _parent() -> Path:
@@ -103,6 +108,7 @@ def _dequantise(gguf: Path, target: Path) -> None:
         import torch
         import transformers
 
+    check_gguf_layers(gguf)
     # Since 5.x a GGUF file stays quantised in memory unless this asks for its full weights.
     options = {}
     if hasattr(transformers, "GgufConfig"):
@@ -110,9 +116,16 @@ def _dequantise(gguf: Path, target: Path) -> None:
     # The bar over the tensors is tqdm's own, and listens to no setting of transformers.
     with quiet_transformers(), contextlib.redirect_stderr(io.StringIO()):
         model = transformers.AutoModelForCausalLM.from_pretrained(
-            gguf.parent, gguf_file=gguf.name, dtype=torch.float32, **options
+            gguf.parent,
+            gguf_file=gguf.name,
+            dtype=torch.float32,
+            trust_remote_code=False,
+            local_files_only=True,
+            **options,
         )
-        tokenizer = transformers.AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
+            gguf.parent, gguf_file=gguf.name, trust_remote_code=False, local_files_only=True
+        )
         model.save_pretrained(target)
         tokenizer.save_pretrained(target)
     if not (target / "model.safetensors").is_file() and not list(target.glob("*.index.json")):

@@ -77,16 +77,17 @@ class TransformersEntailment:
             tokenizer: Any = AutoTokenizer.from_pretrained(
                 folder, trust_remote_code=False, local_files_only=True
             )
-        entails = _entailment_class(model.config.id2label, where=str(folder))
-        limit = getattr(model.config, "max_position_embeddings", None) or cls.max_tokens
-        loaded = cls(
-            model.to(device).eval(),
-            tokenizer,
-            entails,
-            _BATCH_TOKENS[device.type],
-            min(cls.max_tokens, limit),
-        )
-        if check and int(loaded.probabilities([_PREMISE], [_HYPOTHESIS]).argmax()) != entails:
+            entails = _entailment_class(model.config.id2label, where=str(folder))
+            limit = getattr(model.config, "max_position_embeddings", None) or cls.max_tokens
+            loaded = cls(
+                model.to(device).eval(),
+                tokenizer,
+                entails,
+                _BATCH_TOKENS[device.type],
+                min(cls.max_tokens, limit),
+            )
+            found = loaded.probabilities([_PREMISE], [_HYPOTHESIS]).argmax() if check else entails
+        if int(found) != entails:
             raise ModelError(
                 "the model does not judge entailment",
                 where=str(folder),

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
-from euds.errors import MissingExtraError, ModelError
+from euds.errors import EudsError, MissingExtraError, ModelError
 
 __all__ = ["lm_extra", "quiet_transformers", "readable_load_errors"]
 
@@ -48,7 +48,12 @@ def readable_load_errors(where: str) -> Iterator[None]:
     """Turn what transformers raises for a model that it cannot load into a `ModelError`."""
     try:
         yield
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError, TypeError) as error:
+    except EudsError:
+        raise
+    except BaseException as error:
+        # A damaged file makes it fail in any way, a panic of the tokenizers' Rust included.
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
         if "trust_remote_code" in str(error):
             raise ModelError(
                 "the model needs code of its own, which euds never runs",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from euds.atomic import write_bytes_atomically
+from euds.damage import FILE_DAMAGE, parse_json
 from euds.errors import ModelError, StoreError
 from euds.locations import cache_dir
 from euds.packages import checksum
@@ -94,7 +95,7 @@ def file_checksums(paths: Iterable[Path]) -> list[str]:
         mark = [status.st_size, status.st_mtime_ns]
         place = str(path.resolve())
         entry = table.get(place)
-        if not (isinstance(entry, list) and entry[:2] == mark):
+        if not (isinstance(entry, list) and len(entry) == len(mark) + 1 and entry[:2] == mark):
             entry = table[place] = [*mark, checksum(path)]
             changed = True
         checksums.append(str(entry[2]))
@@ -111,7 +112,7 @@ def _table_path() -> Path:
 
 def _read_table() -> dict[str, Any]:
     try:
-        table = json.loads(_table_path().read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        table = parse_json(_table_path().read_bytes())
+    except FILE_DAMAGE:
         return {}
     return table if isinstance(table, dict) else {}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
+import operator
 from pathlib import Path
 
+from euds.damage import FILE_DAMAGE, DamagedFileError, first_line, parse_json
+from euds.errors import ModelError
 from euds.models.precision import may_have_gpu
 
-__all__ = ["float32_bytes", "free_bytes"]
+__all__ = ["float32_bytes", "free_bytes", "read_header"]
 
 _FLOAT32_BYTES = 4
 _HEADER_LENGTH_BYTES = 8
@@ -20,16 +22,42 @@ def float32_bytes(folder: Path) -> int:
 
     A file begins with the length of its header, and the header is JSON with the shape of each
     tensor (https://github.com/huggingface/safetensors#format).
+
+    Raises
+    ------
+    ModelError
+        If a file is no safetensors.
     """
-    weights = 0
-    for path in folder.glob("*.safetensors"):
+    return _FLOAT32_BYTES * sum(_weights(path) for path in folder.glob("*.safetensors"))
+
+
+def read_header(path: Path) -> dict[str, list[int]]:
+    """Return the shape of each tensor in a file.
+
+    Raises
+    ------
+    ModelError
+        If it is no safetensors.
+    """
+    try:
         with path.open("rb") as stream:
             length = int.from_bytes(stream.read(_HEADER_LENGTH_BYTES), "little")
-            header = json.loads(stream.read(length))
-        weights += sum(
-            math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__"
-        )
-    return weights * _FLOAT32_BYTES
+            if length > path.stat().st_size:
+                raise DamagedFileError("the header is longer than the file")
+            header = parse_json(stream.read(length))
+        return {
+            name: [operator.index(size) for size in entry["shape"]]
+            for name, entry in header.items()
+            if name != "__metadata__"
+        }
+    except (*FILE_DAMAGE, AttributeError, KeyError, TypeError) as error:
+        raise ModelError(
+            "the weights are damaged or cut short", where=str(path), got=first_line(error)
+        ) from error
+
+
+def _weights(path: Path) -> int:
+    return sum(math.prod(shape) for shape in read_header(path).values())
 
 
 def free_bytes() -> int | None:

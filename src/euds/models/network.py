@@ -87,8 +87,9 @@ class Network:
                 trust_remote_code=False,
                 local_files_only=True,
             )
-        steady_linears(model.to(device))
-        return cls.of_model(model)
+            # It is tried out here, which a damaged configuration may not let through.
+            steady_linears(model.to(device))
+            return cls.of_model(model)
 
     @classmethod
     def of_model(cls, model: Any) -> Network:

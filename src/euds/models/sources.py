@@ -16,12 +16,12 @@ a pickle can run code when it is opened.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
+from euds.damage import FILE_DAMAGE, parse_json
 from euds.errors import ModelError, ModelNotFoundError, did_you_mean
 from euds.models.conversion import conversions, convert, converted, read_conversion
 from euds.models.fingerprints import (
@@ -30,6 +30,7 @@ from euds.models.fingerprints import (
     gguf_fingerprint,
 )
 from euds.models.hub import hub_folder, is_hub_name
+from euds.models.layers import check_layers
 from euds.packages import Package, fetch, locate
 
 __all__ = [
@@ -78,10 +79,10 @@ class ModelReference:
         if (self.folder / "chat_template.jinja").is_file():
             return True
         try:
-            settings = json.loads((self.folder / "tokenizer_config.json").read_bytes())
-        except (OSError, ValueError):
+            settings = parse_json((self.folder / "tokenizer_config.json").read_bytes())
+        except FILE_DAMAGE:
             return False
-        return bool(settings.get("chat_template"))
+        return isinstance(settings, dict) and bool(settings.get("chat_template"))
 
 
 @dataclass(frozen=True)
@@ -348,6 +349,7 @@ def _reference(name: str, origin: Origin, folder: Path) -> ModelReference:
             next_step="give the folder that the model was saved to as a whole; "
             "an adapter must be merged into its model first",
         )
+    check_layers(folder)
     return ModelReference(name, origin, folder_fingerprint(folder), folder)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from euds.errors import ModelError, OptionError
+from euds.models.extras import readable_load_errors
 from euds.models.threads import TOKENIZING
 
 __all__ = ["Tokens"]
@@ -188,13 +189,14 @@ class Tokens:
                 where=str(self.tokenizer.name_or_path),
                 next_step="use a plain prompt, or a model tuned for chat",
             )
-        rendered = self.tokenizer.apply_chat_template(
-            [{"role": "user", "content": _SENTINEL}],
-            tokenize=False,
-            add_generation_prompt=True,
-            enable_thinking=False,
-            chat_template=_NO_CLOCK + self.tokenizer.get_chat_template(),
-        )
+        with readable_load_errors(str(self.tokenizer.name_or_path)):
+            rendered = self.tokenizer.apply_chat_template(
+                [{"role": "user", "content": _SENTINEL}],
+                tokenize=False,
+                add_generation_prompt=True,
+                enable_thinking=False,
+                chat_template=_NO_CLOCK + self.tokenizer.get_chat_template(),
+            )
         before, found, after = rendered.partition(_SENTINEL)
         if not found or _SENTINEL in after:
             raise ModelError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from euds.damage import FILE_DAMAGE, first_line, parse_json
 from euds.errors import ModelError
 from euds.models.batching import equal_length_batches, filled, rows_needed
 from euds.models.extras import quiet_transformers, readable_load_errors
@@ -129,8 +129,10 @@ def first_token(states: Tensor) -> Tensor:
 
 def _pooling(folder: Path) -> Callable[[Tensor], Tensor]:
     """Return the pooling that sentence-transformers noted beside a model."""
-    for module in _read_json(folder / "modules.json") or []:
-        kind = str(module.get("type", "")).rpartition(".")[2]
+    for module in _read_json(folder / "modules.json", list) or []:
+        kind = str(module.get("type", "") if isinstance(module, dict) else module).rpartition(".")[
+            2
+        ]
         if kind not in _KNOWN_MODULES:
             raise ModelError(
                 "the encoder has a layer on top that is not known here",
@@ -138,7 +140,7 @@ def _pooling(folder: Path) -> Callable[[Tensor], Tensor]:
                 got=kind,
                 expected=", ".join(sorted(_KNOWN_MODULES)),
             )
-    settings = _read_json(folder / "1_Pooling" / "config.json")
+    settings = _read_json(folder / "1_Pooling" / "config.json", dict)
     if settings is None:
         return mean_of_tokens
     chosen = sorted(_pooling_modes(settings))
@@ -166,10 +168,18 @@ def _pooling_modes(settings: dict[str, Any]) -> list[str]:
     ]
 
 
-def _read_json(path: Path) -> Any:
+def _read_json(path: Path, kind: type[list[Any]] | type[dict[str, Any]]) -> Any:
     if not path.is_file():
         return None
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelError("the file is no JSON", where=str(path), got=str(error)) from error
+        content = parse_json(path.read_bytes())
+    except FILE_DAMAGE as error:
+        raise ModelError("the file is no JSON", where=str(path), got=first_line(error)) from error
+    if not isinstance(content, kind):
+        raise ModelError(
+            "the file does not say how the encoder is made up",
+            where=str(path),
+            got=f"a {type(content).__name__}",
+            expected=f"a {kind.__name__}",
+        )
+    return content

@@ -84,7 +84,7 @@ class TransformersLM:
             tokenizer = AutoTokenizer.from_pretrained(
                 folder, trust_remote_code=False, local_files_only=True
             )
-        tokens = Tokens.of_model(tokenizer, network.model)
+            tokens = Tokens.of_model(tokenizer, network.model)
         return cls(network, tokens, batch_tokens or _BATCH_TOKENS[network.device.type])
 
     @property

@@ -26,6 +26,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from euds.atomic import write_bytes_atomically
+from euds.damage import FILE_DAMAGE, parse_json
 from euds.errors import StoreError
 from euds.locations import cache_dir
 from euds.models.machine import describe_machine
@@ -133,7 +134,7 @@ def _path(key: dict[str, Any]) -> Path:
 def _read(path: Path, key: dict[str, Any]) -> Tuning | None:
     """Return what was found earlier, None if there is nothing or it cannot be read."""
     try:
-        content = json.loads(path.read_bytes())
+        content = parse_json(path.read_bytes())
         tuning = Tuning(**content["tuning"])
         sizes = (None, *(size for of_device in _BATCH_TOKENS.values() for size in of_device))
         intact = (
@@ -141,7 +142,7 @@ def _read(path: Path, key: dict[str, Any]) -> Tuning | None:
             and tuning.precision in ("float32", "bfloat16")
             and tuning.batch_tokens in sizes
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (*FILE_DAMAGE, KeyError, TypeError):
         return None
     return tuning if intact else None
 

@@ -23,6 +23,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from euds.atomic import write_bytes_atomically
+from euds.damage import FILE_DAMAGE, first_line, parse_json
 from euds.errors import InputError, OptionError, StoreError
 from euds.ledger import Ledger
 from euds.locations import cache_dir
@@ -317,14 +318,14 @@ class QuestionLog:
         """
         path = self.root / f"{validation.fingerprint}.json"
         try:
-            asked: Sequence[str] = json.loads(path.read_bytes())["questions"]
+            asked: Sequence[str] = parse_json(path.read_bytes())["questions"]
         except FileNotFoundError:
             asked = ()
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (*FILE_DAMAGE, KeyError, TypeError) as error:
             raise StoreError(
                 "it cannot be told what these validation rows were asked before",
                 where=str(path),
-                got=str(error),
+                got=first_line(error),
                 next_step="remove this file, and set another part aside: another --seed",
             ) from error
         if question in asked:

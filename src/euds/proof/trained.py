@@ -26,6 +26,7 @@ import zstandard
 from numpy.typing import NDArray
 
 from euds.atomic import sync_folder, write_bytes_atomically
+from euds.damage import DamagedFileError, parse_json
 from euds.errors import StoreError
 from euds.locations import cache_dir
 from euds.locks import locked
@@ -123,19 +124,12 @@ class TrainingStore:
         """Return an outcome, or None if that training was not made yet."""
         path = self._path(digest)
         try:
-            content = _content_of(path)
+            return _outcome(_content_of(path))
         except FileNotFoundError:
             return None
-        except (zstandard.ZstdError, ValueError) as error:
+        except (OSError, zstandard.ZstdError, ValueError, LookupError, TypeError) as error:
             _LOG.warning("%s is damaged (%s): this training is made again", path, error)
             return None
-        words = content["words"]
-        return Outcome(
-            answers=tuple(words[index] for index in content["answers"]),
-            steps=content["steps"],
-            training_seconds=content["training_seconds"],
-            answering_seconds=content["answering_seconds"],
-        )
 
     def add(self, digest: str, outcome: Outcome, *, keys: Sequence[str] | None = None) -> None:
         """Keep an outcome, atomically, with the keys of the rows that it concerns.
@@ -238,5 +232,20 @@ def _content_of(path: Path) -> Any:
             got=error.strerror or str(error),
             next_step="mend its permissions, or remove it to have the training made again",
         ) from error
-    # The checksum that zstd writes tells a damaged file from a whole one.
-    return json.loads(zstandard.ZstdDecompressor().decompress(data))
+    # The checksum that zstd writes tells a damaged file from a whole one. In one go it would
+    # believe the size that the file says it has.
+    frame = zstandard.ZstdDecompressor().decompressobj()
+    content = parse_json(frame.decompress(data))
+    if not frame.eof:
+        raise DamagedFileError("the file is cut short")
+    return content
+
+
+def _outcome(content: Any) -> Outcome:
+    """Return what a file says; whatever is wrong with it is an exception."""
+    words = content["words"]
+    answers = tuple(words[index] for index in content["answers"])
+    seconds = [content["training_seconds"], content["answering_seconds"]]
+    if not all(isinstance(answer, str) for answer in answers):
+        raise DamagedFileError("answers that are no text")
+    return Outcome(answers, int(content["steps"]), *map(float, seconds))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -13,7 +13,7 @@ from euds.pool import Source
 from euds.reading.inputs import Input
 from euds.reading.lines import Line, TextStyle, agree, read_lines
 from euds.reading.rows import RAW_CHARACTERS, RECORD_BYTES, BadRow, Cause, Row
-from euds.reading.values import Unusable
+from euds.reading.values import Unusable, shown_names
 
 __all__ = ["DelimitedReader", "split_csv", "split_tsv"]
 
@@ -252,12 +252,12 @@ def _join(first: Line, queue: _Queue) -> _Record | str:
 
 def _check_distinct(header: _Record, file: str) -> None:
     names = header.fields
-    repeated = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    repeated = [name for name, times in Counter(names).items() if times > 1]
     if repeated:
         raise InputError(
             "the header names a column twice",
             where=f"{file}:{header.number}",
-            got=", ".join(map(repr, repeated)),
+            got=shown_names(repeated),
             expected="distinct column names",
             next_step="rename one of them in the file",
         )
@@ -267,7 +267,8 @@ def _check_same_header(first: _Record, other: _Record, *, names: tuple[str, str]
     if first.fields != other.fields:
         raise InputError(
             "the inputs have different columns",
-            got=f"{names[0]} has {first.fields}, {names[1]} has {other.fields}",
+            got=f"{names[0]} has {shown_names(first.fields)}; "
+            f"{names[1]} has {shown_names(other.fields)}",
             expected="the same columns in the same order",
             next_step="read them in separate calls, or convert one of them",
         )

@@ -60,8 +60,11 @@ class FolderReader:
         file = f"{root.name.rstrip('/')}/{shown}"
         if not is_unicode(relative):
             return BadRow(file, 1, "the file's name is not valid UTF-8", "", "encoding")
+        path = root.path / relative
         try:
-            raw = read_whole(root.path / relative, limit=RECORD_BYTES)
+            if refusal := _refusal(path, root.path):
+                return BadRow(file, 1, refusal, "")
+            raw = read_whole(path, limit=RECORD_BYTES)
         except OSError as error:
             return BadRow(file, 1, f"the file cannot be read: {error.strerror}", "")
         style = sniff(raw, self._encoding)
@@ -74,6 +77,17 @@ class FolderReader:
         label = relative.split("/")[0] if "/" in relative else None
         fields = {"text": text, "label": label, "path": relative}
         return Row(file, 1, (relative, raw), fields)
+
+
+def _refusal(path: Path, root: Path) -> str | None:
+    """Return why a file of a folder must not be opened, if so.
+
+    A folder from elsewhere may hold a link to a file that was never meant to be in a pool.
+    """
+    real = Path(os.path.realpath(path, strict=True))
+    if not real.is_relative_to(os.path.realpath(root)):
+        return "the file is a link that leads out of the folder"
+    return None if real.is_file() else "this is no regular file: a pipe, a socket or a device"
 
 
 def _text(raw: bytes, style: TextStyle) -> str | BadRow:

@@ -25,6 +25,7 @@ FORMATS: dict[str, Format] = {
     ".parquet": "parquet",
 }
 COMPRESSIONS = (".gz", ".zst")
+_NAME_CHARACTERS = 200
 _EXPECTED = f"{', '.join(FORMATS)}, each also with .gz or .zst (not Parquet), or a folder of .txt"
 
 
@@ -96,15 +97,27 @@ def _find(item: str | Path | pl.DataFrame) -> list[Input]:
         )
     if str(item) == STDIN:
         return [Input("<stdin>", "jsonl", ".jsonl")]
-    return [_file_or_folder(path) for path in _expand(Path(item).expanduser())]
+    if not str(item):
+        raise InputError(
+            "the name of the input is empty",
+            expected="a file, a folder, a pattern such as data/*.jsonl, or - for standard input",
+        )
+    try:
+        return [_file_or_folder(path) for path in _expand(Path(item).expanduser())]
+    except (OSError, ValueError, RuntimeError) as error:
+        # Too long, a NUL, characters that no file system has, a user that there is not.
+        raise InputError(
+            "there can be no file or folder of this name",
+            where=ascii(str(item))[:_NAME_CHARACTERS],
+            got=getattr(error, "strerror", None) or str(error),
+        ) from error
 
 
 def _expand(path: Path) -> list[Path]:
     """Return the paths that a pattern stands for; a path that exists is no pattern."""
     if path.exists() or not glob.has_magic(str(path)):
         return [path]
-    # Path.glob has no pattern that starts at the root, and follows other rules for hidden files.
-    matches = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207
+    matches = sorted(_matches(str(path)))
     if not matches:
         raise InputError(
             "no file matches the pattern",
@@ -112,6 +125,26 @@ def _expand(path: Path) -> list[Path]:
             next_step="check the folder and the pattern; quote it so that the shell leaves it",
         )
     return [Path(match) for match in matches]
+
+
+def _matches(pattern: str) -> set[str]:
+    """Return what a pattern matches; ``**`` stands for sub-folders, but not for links to folders.
+
+    Two links that point to folders above them would else make more paths than anyone can walk.
+    """
+    head, deep, tail = pattern.partition(f"**{os.sep}")
+    if not deep or not (head == "" or head.endswith(os.sep)):
+        # Path.glob has no pattern that starts at the root, and other rules for hidden files.
+        return set(glob.glob(pattern))  # noqa: PTH207
+    while tail.startswith(f"**{os.sep}"):
+        tail = tail[len(deep) :]
+    found: set[str] = set()
+    for start in glob.glob(head) if head else [""]:  # noqa: PTH207
+        for folder, below, _ in os.walk(start or "."):
+            below[:] = [name for name in below if not name.startswith(".")]
+            place = os.path.join(folder, "") if start else os.path.join(folder, "")[2:]  # noqa: PTH118
+            found |= _matches(glob.escape(place) + tail)
+    return found
 
 
 def _file_or_folder(path: Path) -> Input:
@@ -122,6 +155,14 @@ def _file_or_folder(path: Path) -> Input:
         raise _missing(path)
     if known is None:
         raise _unknown_format(path)
+    if not path.is_file():
+        raise InputError(
+            "this is no regular file",
+            where=_shown(path),
+            got="a pipe, a socket or a device",
+            expected="a file",
+            next_step="a pipe of JSONL can be read as standard input: euds run - < PIPE",
+        )
     format_, suffix = known
     if format_ == "parquet" and suffix != ".parquet":
         raise InputError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -19,6 +19,8 @@ __all__ = ["JsonlReader"]
 
 _HEAD_ROWS = 10_000
 _JSON_SPACE = " \t\r\n"
+_DEEPEST = 500
+_TOO_DEEP = f"the JSON is nested too deeply: more than {_DEEPEST} objects or arrays in each other"
 
 
 class JsonlReader:
@@ -81,17 +83,41 @@ class JsonlReader:
         except (ValueError, RecursionError) as error:
             reason = _reason(error)
         else:
-            if isinstance(value, dict):
+            if _too_deep(line.text, value):
+                reason = _TOO_DEEP
+            elif isinstance(value, dict):
                 if not value.keys() <= self._names.keys():
                     self._names.update(dict.fromkeys(value))
                 return Row(file, line.number, line.text, value)
-            reason = f"the line is {kind_of(value)}, not a JSON object"
+            else:
+                reason = f"the line is {kind_of(value)}, not a JSON object"
         return BadRow(file, line.number, reason, line.text[:RAW_CHARACTERS])
 
 
 def _reason(error: ValueError | RecursionError) -> str:
     if isinstance(error, RecursionError):
-        return "the JSON is nested too deeply"
+        return _TOO_DEEP
     if isinstance(error, json.JSONDecodeError):
         return f"broken JSON: {error.msg} at character {error.colno}"
-    return f"broken JSON: {error}"
+    return "a whole number has too many digits"
+
+
+def _too_deep(text: str, value: object) -> bool:
+    """Return whether objects and arrays are nested beyond the limit.
+
+    The limit of Python itself depends on who calls: a line could be read here and not there.
+    """
+    if text.count("[") + text.count("{") <= _DEEPEST:
+        return False
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [inner for outer in level for inner in _inside(outer)]
+        if not level:
+            return False
+    return any(isinstance(inner, dict | list) for inner in level)
+
+
+def _inside(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()

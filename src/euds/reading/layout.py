@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from euds.errors import InputError, did_you_mean
-from euds.reading.values import Unusable, kind_of, text_of
+from euds.reading.values import Unusable, kind_of, shown_names, text_of
 
 __all__ = ["Layout", "Wishes", "decide"]
 
@@ -18,7 +18,6 @@ _ABSENT = object()
 _CHAT = {"messages": ("role", "content"), "conversations": ("from", "value")}
 # ShareGPT's names of the roles; with these the same conversation has the same key in both forms.
 _ROLES = {"human": "user", "gpt": "assistant"}
-_COLUMNS_SHOWN = 20
 _PIECE = re.compile(r"(\{\{|\}\})|\{([^{}]+)\}|([{}])")
 
 
@@ -114,13 +113,10 @@ def decide(columns: Sequence[str], wishes: Wishes, *, chat: bool) -> Layout:
 
 def missing_column(name: str, columns: Sequence[str], *, option: str) -> InputError:
     """Return the error for a column that is not there."""
-    shown = ", ".join(map(repr, columns[:_COLUMNS_SHOWN])) or "none"
-    if len(columns) > _COLUMNS_SHOWN:
-        shown += f" and {len(columns) - _COLUMNS_SHOWN} more"
     return InputError(
         f"there is no column {name!r}",
         where=option,
-        got=f"the columns {shown}",
+        got=f"the columns {shown_names(columns)}",
         next_step=_separator_hint(columns) or did_you_mean(name, columns),
     )
 
@@ -161,7 +157,7 @@ def _text_and_context(
     raise InputError(
         "it is not clear which column holds the text",
         where="text",
-        got=f"the columns {', '.join(map(repr, columns[:_COLUMNS_SHOWN])) or 'none'}",
+        got=f"the columns {shown_names(columns)}",
         expected="text; prompt and response; instruction and output; or messages",
         next_step=_separator_hint(columns)
         or "name the column with --text NAME, or a template such as --text '{title} {body}'",

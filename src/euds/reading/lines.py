@@ -226,7 +226,9 @@ def _split(data: bytes, separator: bytes, *, most: int = -1) -> list[bytes]:
 
 def _canonical(encoding: str) -> str:
     try:
-        "\n".encode(encoding)  # not every codec is one of text
+        # Not every codec is one of text; those for host names know no way to go on after an error.
+        "\n".encode(encoding, "replace")
+        b"\n".decode(encoding, "backslashreplace")
         return codecs.lookup(encoding).name
     except (LookupError, ValueError) as error:
         raise OptionError(

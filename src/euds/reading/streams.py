@@ -21,7 +21,7 @@ DAMAGE = (OSError, EOFError, zlib.error, zstandard.ZstdError)
 
 _CHUNK_BYTES = 1 << 20
 # One input byte can expand to 32 KiB of output: a small piece keeps what it expands to small.
-_ZSTD_CHUNK_BYTES = 1 << 12
+_ZSTD_CHUNK_BYTES = 1 << 9
 
 
 def read_chunks(source: Input) -> Iterator[bytes]:

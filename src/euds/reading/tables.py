@@ -7,10 +7,12 @@ from typing import Any
 
 import polars as pl
 
+from euds.damage import FILE_DAMAGE, first_line, read_parquet
 from euds.errors import InputError
 from euds.pool import Source
 from euds.reading.inputs import Input
 from euds.reading.rows import BadRow, Row
+from euds.reading.values import shown_names
 
 __all__ = ["TableReader"]
 
@@ -57,26 +59,42 @@ class TableReader:
 
 def _load(source: Input) -> pl.DataFrame:
     if source.frame is not None:
+        _check_storable(source.frame, source.name)
         return source.frame
     assert source.path is not None
     try:
         with source.path.open("rb") as stream:
-            return pl.read_parquet(stream)
-    except (OSError, pl.exceptions.PolarsError) as error:
+            return read_parquet(stream)
+    except FILE_DAMAGE as error:
         raise InputError(
             "the Parquet file is damaged, cut short, or cannot be read",
             where=source.name,
-            got=getattr(error, "strerror", None) or str(error).splitlines()[0],
+            got=first_line(error),
             expected="a complete Parquet file",
             next_step="check its permissions, and copy or write it again",
         ) from error
+
+
+def _check_storable(frame: pl.DataFrame, name: str) -> None:
+    objects = [column for column, dtype in frame.schema.items() if dtype == pl.Object]
+    if objects:
+        raise InputError(
+            "the table has columns of Python objects, which no file can hold",
+            where=name,
+            got=shown_names(objects),
+            next_step="drop them, or turn them into a type of Polars",
+        )
+
+
+def _shown(frame: pl.DataFrame) -> str:
+    return shown_names([f"{name}: {dtype}" for name, dtype in frame.schema.items()])
 
 
 def _check_same_schema(first: pl.DataFrame, other: pl.DataFrame, *, names: tuple[str, str]) -> None:
     if first.schema != other.schema:
         raise InputError(
             "the inputs have different columns",
-            got=f"{names[0]} has {dict(first.schema)}, {names[1]} has {dict(other.schema)}",
+            got=f"{names[0]} has {_shown(first)}; {names[1]} has {_shown(other)}",
             expected="the same columns, of the same types, in the same order",
             next_step="read them in separate calls, or convert one of them",
         )

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["Unusable", "is_unicode", "kind_of", "text_of"]
+__all__ = ["Unusable", "is_unicode", "kind_of", "shown_names", "text_of"]
+
+_NAMES_SHOWN = 20
+_NAME_CHARACTERS = 100
 
 _KINDS = {
     dict: "an object",
@@ -57,3 +61,14 @@ def is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def shown_names(names: Sequence[str]) -> str:
+    """Return the names of columns for a message: the first twenty, each cut, and how many more.
+
+    >>> shown_names(["text", "label"])
+    "'text', 'label'"
+    """
+    shown = ", ".join(repr(name[:_NAME_CHARACTERS]) for name in names[:_NAMES_SHOWN])
+    more = len(names) - _NAMES_SHOWN
+    return (shown or "none") + (f" and {more:,} more" if more > 0 else "")

@@ -1,0 +1,92 @@
+"""Files that may be damaged: whatever is wrong with one is an exception of a known kind."""
+
+from __future__ import annotations
+
+import json
+from contextlib import nullcontext
+from pathlib import Path
+from typing import IO, Any
+
+import polars as pl
+
+from euds.parquet_schema import ImpossibleMetadataError, schema_depth
+
+__all__ = [
+    "FILE_DAMAGE",
+    "DamagedFileError",
+    "first_line",
+    "parse_json",
+    "read_parquet",
+    "read_parquet_metadata",
+]
+
+
+_DEEPEST = 200  # levels of columns; a list takes two
+
+
+class DamagedFileError(ValueError):
+    """What is in a file is not what can have been written there; never leaves the package."""
+
+
+FILE_DAMAGE = (OSError, pl.exceptions.PolarsError, DamagedFileError)
+"""What a file that cannot be read raises."""
+
+
+def read_parquet(source: Path | IO[bytes]) -> pl.DataFrame:
+    """Return the table in a Parquet file.
+
+    Raises
+    ------
+    OSError, polars.exceptions.PolarsError, DamagedFileError
+        See `FILE_DAMAGE`.
+    """
+    _check_depth(source)
+    try:
+        return pl.read_parquet(source)
+    except pl.exceptions.PanicException as panic:  # its reader met what it did not foresee
+        raise DamagedFileError(first_line(panic)) from panic
+
+
+def read_parquet_metadata(path: Path) -> dict[str, str]:
+    """Return the texts that were written into a Parquet file beside its table.
+
+    Raises
+    ------
+    OSError, polars.exceptions.PolarsError, DamagedFileError
+        See `FILE_DAMAGE`.
+    """
+    _check_depth(path)
+    try:
+        return pl.read_parquet_metadata(path)
+    except pl.exceptions.PanicException as panic:
+        raise DamagedFileError(first_line(panic)) from panic
+
+
+def _check_depth(source: Path | IO[bytes]) -> None:
+    with source.open("rb") if isinstance(source, Path) else nullcontext(source) as stream:
+        try:
+            depth = schema_depth(stream)
+        except ImpossibleMetadataError as error:
+            raise DamagedFileError(str(error)) from error
+    if depth > _DEEPEST:
+        raise DamagedFileError(f"its columns are nested too deeply: {depth:,} levels")
+
+
+def parse_json(content: str | bytes) -> Any:
+    """Return the value in a JSON document.
+
+    Raises
+    ------
+    DamagedFileError
+        If it is none, or nested too deeply.
+    """
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise DamagedFileError(f"no JSON: {first_line(error)}") from error
+
+
+def first_line(error: BaseException) -> str:
+    """Return what an error says, without what follows in further lines."""
+    text = getattr(error, "strerror", None) or str(error)
+    return (text.splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,85 @@
+"""Whether a model's settings can be true of its weights, told before anything is built of them.
+
+A damaged or hostile file may speak of a billion layers, and building them would take all memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from euds.damage import FILE_DAMAGE, parse_json
+from euds.errors import ModelError
+from euds.models.memory import read_header
+
+__all__ = ["check_gguf_layers", "check_layers"]
+
+_CLAIM = "the model's settings are not those of its weights"
+_AGAIN = "copy or download the model again"
+
+
+def check_layers(folder: Path) -> None:
+    """Check that ``config.json`` speaks of no more layers than the folder has tensors.
+
+    What cannot be read is left to whoever loads the model, who tells more.
+
+    Raises
+    ------
+    ModelError
+        If it does.
+    """
+    try:
+        settings = parse_json((folder / "config.json").read_bytes())
+        tensors = sum(len(read_header(path)) for path in folder.glob("*.safetensors"))
+    except (*FILE_DAMAGE, ModelError):
+        return
+    _check(max(_layers(settings), default=0), tensors, where=folder / "config.json")
+
+
+def check_gguf_layers(path: Path) -> None:
+    """Check that a GGUF file speaks of no more layers than it has tensors, and of their widths.
+
+    Raises
+    ------
+    ModelError
+        If it does.
+    """
+    from gguf import GGUFReader
+
+    reader = GGUFReader(path)
+    told = {name.partition(".")[2]: field.contents() for name, field in reader.fields.items()}
+    layers = told.get("block_count", 0)
+    _check(layers if type(layers) is int else 0, len(reader.tensors), where=path)
+    widths = {int(size) for tensor in reader.tensors for size in tensor.shape}
+    for name in ("embedding_length", "feed_forward_length"):
+        width = told.get(name)
+        if type(width) is int and width not in widths:
+            raise ModelError(
+                _CLAIM,
+                where=str(path),
+                got=f"{name} {width:,}, and no tensor of that width",
+                next_step=_AGAIN,
+            )
+
+
+def _check(layers: int, tensors: int, *, where: Path) -> None:
+    if layers > tensors:
+        raise ModelError(
+            _CLAIM,
+            where=str(where),
+            got=f"{layers:,} layers, and {tensors:,} tensors",
+            expected="at least one tensor a layer",
+            next_step=_AGAIN,
+        )
+
+
+def _layers(settings: Any) -> Iterator[int]:
+    """Yield every number of layers in a configuration, whatever its architecture calls it."""
+    if not isinstance(settings, dict):
+        return
+    for name, value in settings.items():
+        if type(value) is int and "layer" in name:
+            yield value
+        elif name.endswith("_config"):
+            yield from _layers(value)
