@@ -37,6 +37,7 @@ LAYERS = [
     "progress_bars",
     "scoring",
     "selection",
+    "cascading",
     "runs",
     "summary",
     "explaining",
