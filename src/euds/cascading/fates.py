@@ -139,23 +139,22 @@ class Fates:
         """The name of the rule."""
         return self._rule.name
 
-    def kept(self, values: Mapping[str, Floats], options: Sequence[str | None] | None) -> Bools:
+    def kept(self, values: Mapping[str, Floats], options: Numbers | None) -> Bools:
         """Return which texts are kept, shape ``(texts,)``.
 
         Parameters
         ----------
         values : mapping of str to ndarray of float, shape (texts,)
             The score columns that models give, NaN where a text has none; and ``ge_tokens``.
-        options : sequence of str or None, length texts, optional
-            The model's own answers.
+        options : ndarray of int, shape (texts,), or None
+            The model's own answers by number, negative where there is none.
         """
         rows = self._rows.with_columns(
             pl.Series(name, one[self._text]).fill_nan(None) for name, one in values.items()
         )
         if options is not None:
-            rows = rows.with_columns(
-                pl.Series(OPTION, [options[number] for number in self._text], dtype=pl.String)
-            )
+            answers = pl.Series(OPTION, options[self._text])
+            rows = rows.with_columns(pl.when(answers >= 0).then(answers).alias(OPTION))
         rows = rows.with_columns(
             pl.when(pl.col("taken_out").is_null()).then(pl.col(*values, *self._columns))
         )

@@ -145,9 +145,7 @@ class SemanticOptionsScorer:
                 next_step="name them, for example --options positive,negative",
             )
 
-    def score(
-        self, texts: Texts, measure: Measure, *, sample: Texts | None = None
-    ) -> ScoreColumns:
+    def score(self, texts: Texts, measure: Measure, *, sample: Texts | None = None) -> ScoreColumns:
         """Score each text with the prompt that tells most.
 
         Parameters
