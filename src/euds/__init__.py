@@ -12,6 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from euds.cascading.cascade import Cascade, cascade
     from euds.errors import EudsError
     from euds.pool import Pool
     from euds.proof.certify import Certificate, certify
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from euds.selection.stability import Stability, stability
 
 __all__ = [
+    "Cascade",
     "Certificate",
     "EudsError",
     "HoldOut",
@@ -39,6 +41,7 @@ __all__ = [
     "SmallestKeep",
     "Stability",
     "TrainingTime",
+    "cascade",
     "certify",
     "hold_out",
     "pilot",
@@ -52,6 +55,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Cascade": "euds.cascading.cascade",
     "Certificate": "euds.proof.certify",
     "EudsError": "euds.errors",
     "HoldOut": "euds.proof.holdout",
@@ -63,6 +67,7 @@ _HOMES = {
     "SmallestKeep": "euds.proof.smallest_keep",
     "Stability": "euds.selection.stability",
     "TrainingTime": "euds.proof.training_time",
+    "cascade": "euds.cascading.cascade",
     "certify": "euds.proof.certify",
     "hold_out": "euds.proof.holdout",
     "pilot": "euds.proof.pilot",

@@ -131,8 +131,9 @@ def _scores_told(scores: dict[str, Any], chosen: dict[str, Any]) -> list[str]:
             told.append(f"no {_name(score)} ({scores.get(f'{score}_reason')})")
             continue
         rank = chosen.get(f"rank_{score}")
+        guess = ", predicted" if scores.get(f"{score}_source") == "predicted" else ""
         told.append(
-            f"{_name(score)} {scores[score]:.3f} nats"
+            f"{_name(score)} {scores[score]:.3f} nats{guess}"
             + (f" (rank {rank:.3f})" if rank is not None else "")
         )
     if scores.get("se_option"):

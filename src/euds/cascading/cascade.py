@@ -451,7 +451,7 @@ def _told(
         "questions_share": asked / questions(rows, course.sources, tried=tried),
         "probe": {
             name: {
-                "spearman": guesses[name].probe.spearman,
+                "spearman": guesses[name].spearman,
                 "bar": guesses[name].bar if np.isfinite(guesses[name].bar) else None,
                 "level": LEVEL,
                 "rows_apart": len(guesses[name].apart),

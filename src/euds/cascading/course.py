@@ -18,9 +18,10 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from scipy.special import expit, logit
 
 from euds.cascading.fates import OPTION, Fates
-from euds.cascading.probe import Probe, error_bar, features_of, fit_probe
+from euds.cascading.probe import error_bar, features_of, fit_probe
 from euds.cascading.sources import TRIED, Answer, Source
 from euds.cascading.spending import Allowance
 from euds.pool import Texts
@@ -33,9 +34,11 @@ __all__ = ["Course", "Outlook", "questions"]
 
 SMALLEST_SAMPLE, LARGEST_SAMPLE = 40, 500
 _FEWEST_APART = 10
+_NEAREST = 1e-6  # to a bound, as a share of what lies between both
 _DRAWS = 40
 _PARTS = (1 / 3, 1 / 2, 1.0)  # of what is left, in each round
 _FEWEST_OF_OPTION = 10
+_FEWEST_TO_FIT = 2
 _CHEAP = 3.0  # times that what is left of a row costs, for an entropy to be measured alone
 
 Bools = NDArray[np.bool_]
@@ -44,29 +47,69 @@ Numbers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
+class Scale:
+    """Where a score can lie; between two bounds it is predicted on a scale without any.
+
+    Parameters
+    ----------
+    low, high : float
+        The bounds, perhaps infinite.
+    """
+
+    low: float = -np.inf
+    high: float = np.inf
+
+    @property
+    def _bounded(self) -> bool:
+        return bool(np.isfinite(self.low) and np.isfinite(self.high))
+
+    def to(self, values: Floats) -> Floats:
+        """Return values on the scale of the probe: log-odds between two bounds, else as they are.
+
+        >>> Scale(0.0, 2.0).to(np.array([1.0])).tolist()
+        [0.0]
+        """
+        if not self._bounded:
+            return values
+        share = (values - self.low) / (self.high - self.low)
+        return np.asarray(logit(np.clip(share, _NEAREST, 1 - _NEAREST)))
+
+    def back(self, values: Floats) -> Floats:
+        """Return values of the probe as scores."""
+        if not self._bounded:
+            return np.clip(values, self.low, self.high)
+        return np.asarray(self.low + (self.high - self.low) * expit(values))
+
+
+@dataclass(frozen=True)
 class Guess:
     """What is said of one column where it was not measured.
 
     Parameters
     ----------
-    likeliest, stretched : ndarray of float, shape (n,)
-        See `euds.cascading.probe.Probe`.
+    likeliest : ndarray of float, shape (n,)
+        What has the smallest squared error, on the scale of the probe.
+    filled : ndarray of float, shape (n,)
+        Predicted scores that spread as widely as the truth.
     apart : ndarray of int
         The rows held apart, whose errors are known.
     errors : ndarray of float, shape (apart,)
-        Truth minus the likeliest value.
+        Truth minus the likeliest value, on the scale of the probe.
     bar : float
-        What 9 in 10 of the stretched predictions are off by at most; infinite if not known.
-    probe : Probe
-        The probe, of those rows whose generative entropy is not known.
+        What 9 in 10 of the predicted scores are off by at most; infinite if not known.
+    scale : Scale
+        From scores to what the probe predicts.
+    spearman : float
+        Of the probe, over rows left out one by one.
     """
 
     likeliest: Floats
-    stretched: Floats
+    filled: Floats
     apart: Numbers
     errors: Floats
     bar: float
-    probe: Probe
+    scale: Scale
+    spearman: float
 
 
 @dataclass(frozen=True)
@@ -341,40 +384,37 @@ class Course:
         }
 
     def _guess(self, source: str, name: str) -> Guess:
-        truth, shown = self.values[name], self._shown[source]
-        usable = shown & np.isfinite(truth)
-        if usable.sum() < 2:
-            usable = self.held[source] & np.isfinite(truth)
-        apart = np.flatnonzero(self._apart & ~shown & np.isfinite(truth))
-        if usable.sum() < 2:
-            middle = np.full(len(truth), float(np.nanmean(truth)) if usable.any() else 0.0)
-            probe = Probe(np.zeros(1), np.zeros(1), 0.0, 1.0, 1.0, 0.0)
-            return Guess(middle, middle, apart, truth[apart] - middle[apart], np.inf, probe)
-        probe = fit_probe(self._cheap[usable], truth[usable])
+        bounds = next(one.bounds for one in self.sources if one.name == source)
+        scale = Scale(*bounds.get(name, ()))
+        shown, truth = self._shown[source], self.values[name]
+        there = np.isfinite(truth)
+        wanted = np.where(there, scale.to(np.where(there, truth, scale.back(np.zeros(1)))), np.nan)
+        fit, apart = shown & there, np.flatnonzero(self._apart & ~shown & there)
+        if fit.sum() < _FEWEST_TO_FIT:
+            fit = there
+        if fit.sum() < _FEWEST_TO_FIT:  # nothing to learn from, and nothing to be said
+            constant = np.full(len(truth), float(wanted[fit].mean()) if fit.any() else 0.0)
+            return Guess(constant, scale.back(constant), apart[:0], np.zeros(0), np.inf, scale, 0.0)
+        probe = fit_probe(self._cheap[fit], wanted[fit])
         likeliest, stretched = probe.likeliest(self._cheap), probe.stretched(self._cheap)
         other = self._shown.get("ge")
-        if source != "ge" and other is not None:
+        if source != "ge" and other is not None and (both := fit & other).sum() >= _FEWEST_TO_FIT:
             # Where generative entropy is known it may tell more.
             entropy = np.where(other, self.values["ge"], np.nan)
             more = np.hstack([self._cheap, features_of(None, [entropy])])
-            both = usable & other
-            if both.sum() >= 2:
-                told = fit_probe(more[both], truth[both])
-                likeliest = np.where(other, told.likeliest(more), likeliest)
-                stretched = np.where(other, told.stretched(more), stretched)
-        low, high = self._bounds(source).get(name, (-np.inf, np.inf))
-        stretched = np.clip(stretched, low, high)
+            told = fit_probe(more[both], wanted[both])
+            likeliest = np.where(other, told.likeliest(more), likeliest)
+            stretched = np.where(other, told.stretched(more), stretched)
+        filled = scale.back(stretched)
         return Guess(
             likeliest,
-            stretched,
+            filled,
             apart,
-            truth[apart] - likeliest[apart],
-            error_bar(truth[apart] - stretched[apart]),
-            probe,
+            wanted[apart] - likeliest[apart],
+            error_bar(truth[apart] - filled[apart]),
+            scale,
+            probe.spearman,
         )
-
-    def _bounds(self, source: str) -> Mapping[str, tuple[float, float]]:
-        return next(one.bounds for one in self.sources if one.name == source)
 
     def guessed_options(self) -> Numbers | None:
         """Return the likeliest answer of the model for every text; None where none are asked."""
@@ -409,11 +449,10 @@ class Course:
                     drawn = guess.likeliest
                     if len(guess.apart):
                         picked = _picked(guess.apart, points[:, number], alike)
-                        low, high = self._bounds(source).get(name, (-np.inf, np.inf))
-                        drawn = np.clip(drawn + guess.errors[picked], low, high)
+                        drawn = drawn + guess.errors[picked]
                         if alike is not None:
                             options = self._answers(alike, guess.apart[picked], blank)
-                    values[name] = np.where(blank, drawn, self.values[name])
+                    values[name] = np.where(blank, guess.scale.back(drawn), self.values[name])
             if guessed is not None and options is None:
                 options = self._answers(guessed, np.arange(rows), hidden["se"])
             if self.tokens is not None:
@@ -449,7 +488,7 @@ class Course:
     def filled(self, guesses: Mapping[str, Guess]) -> dict[str, Floats]:
         """Return the columns with predictions where nothing was measured, and ``ge_tokens``."""
         values = {
-            name: np.where(self.held[source], self.values[name], guesses[name].stretched)
+            name: np.where(self.held[source], self.values[name], guesses[name].filled)
             for source, names in self.columns.items()
             for name in names
         }
