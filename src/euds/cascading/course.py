@@ -92,11 +92,13 @@ class Guess:
     filled : ndarray of float, shape (n,)
         Predicted scores that spread as widely as the truth.
     apart : ndarray of int
-        The rows held apart, whose errors are known.
-    errors : ndarray of float, shape (apart,)
-        Truth minus the likeliest value, on the scale of the probe.
+        The rows held apart, by which the bar is set.
     bar : float
         What 9 in 10 of the predicted scores are off by at most; infinite if not known.
+    donors : ndarray of int
+        The rows whose errors are known: those held apart, and those fitted to, each left out once.
+    errors : ndarray of float, shape (donors,)
+        Truth minus the likeliest value, on the scale of the probe.
     scale : Scale
         From scores to what the probe predicts.
     spearman : float
@@ -106,8 +108,9 @@ class Guess:
     likeliest: Floats
     filled: Floats
     apart: Numbers
-    errors: Floats
     bar: float
+    donors: Numbers
+    errors: Floats
     scale: Scale
     spearman: float
 
@@ -276,9 +279,7 @@ class Course:
         """Measure some texts more; what the scorer derives from all of them is derived anew."""
         held = self.held[source.name]
         held[numbers] = True
-        keys = np.array(self.texts.keys)
-        sample = self.texts.select(list(keys[self.sample]))
-        answer = source.ask(self.texts.select(list(keys[held])), sample)
+        answer = source.ask(self._some(held), self._some(self.sample))
         self.answers[source.name] = answer
         frame = answer.columns.frame.sort("key")
         at = np.flatnonzero(held)
@@ -289,10 +290,13 @@ class Course:
             numbered = frame[OPTION].replace_strict(
                 self.option_names, range(len(self.option_names)), default=-1, return_dtype=pl.Int64
             )
-            self.options = np.full(len(keys), -1)
+            self.options = np.full(len(held), -1)
             self.options[at] = numbered.fill_null(-1).to_numpy()
         if "ge_tokens" in frame.columns:
             self._count_tokens(at, np.nan_to_num(numbers_of(frame, "ge_tokens")))
+
+    def _some(self, wanted: Bools) -> Texts:
+        return Texts(self.texts.frame.filter(pl.Series(wanted)))
 
     def _count_tokens(self, at: Numbers, tokens: Floats) -> None:
         """Estimate the length in the model's tokens from characters and words."""
@@ -394,9 +398,13 @@ class Course:
             fit = there
         if fit.sum() < _FEWEST_TO_FIT:  # nothing to learn from, and nothing to be said
             constant = np.full(len(truth), float(wanted[fit].mean()) if fit.any() else 0.0)
-            return Guess(constant, scale.back(constant), apart[:0], np.zeros(0), np.inf, scale, 0.0)
+            none = np.zeros(0, dtype=np.int64)
+            filled = scale.back(constant)
+            return Guess(constant, filled, none, np.inf, none, np.zeros(0), scale, 0.0)
         probe = fit_probe(self._cheap[fit], wanted[fit])
         likeliest, stretched = probe.likeliest(self._cheap), probe.stretched(self._cheap)
+        errors = wanted - likeliest
+        errors[fit] = probe.left_out
         other = self._shown.get("ge")
         if source != "ge" and other is not None and (both := fit & other).sum() >= _FEWEST_TO_FIT:
             # Where generative entropy is known it may tell more.
@@ -405,13 +413,17 @@ class Course:
             told = fit_probe(more[both], wanted[both])
             likeliest = np.where(other, told.likeliest(more), likeliest)
             stretched = np.where(other, told.stretched(more), stretched)
+            errors[other] = (wanted - likeliest)[other]
+            errors[both] = told.left_out
         filled = scale.back(stretched)
+        donors = np.union1d(np.flatnonzero(fit), apart)
         return Guess(
             likeliest,
             filled,
             apart,
-            wanted[apart] - likeliest[apart],
             error_bar(truth[apart] - filled[apart]),
+            donors,
+            errors[donors],
             scale,
             probe.spearman,
         )
@@ -447,11 +459,11 @@ class Course:
                         continue
                     guess = guesses[name]
                     drawn = guess.likeliest
-                    if len(guess.apart):
-                        picked = _picked(guess.apart, points[:, number], alike)
+                    if len(guess.donors):
+                        picked = _picked(guess.donors, points[:, number], alike)
                         drawn = drawn + guess.errors[picked]
                         if alike is not None:
-                            options = self._answers(alike, guess.apart[picked], blank)
+                            options = self._answers(alike, guess.donors[picked], blank)
                     values[name] = np.where(blank, guess.scale.back(drawn), self.values[name])
             if guessed is not None and options is None:
                 options = self._answers(guessed, np.arange(rows), hidden["se"])
@@ -504,18 +516,18 @@ class Course:
         return np.where(self.held["se"], self.options, guessed)
 
 
-def _picked(apart: Numbers, points: Floats, codes: Numbers | None) -> Numbers:
-    """Return for each row the number of the row held apart whose error it is given.
+def _picked(donors: Numbers, points: Floats, codes: Numbers | None) -> Numbers:
+    """Return for each row the number of the donor whose error it is given.
 
     Where enough of those were guessed to have the same answer, it is one of them.
     """
-    if not len(apart):
+    if not len(donors):
         return np.zeros(len(points), dtype=np.int64)
-    picked = np.minimum((points * len(apart)).astype(np.int64), len(apart) - 1)
+    picked = np.minimum((points * len(donors)).astype(np.int64), len(donors) - 1)
     if codes is None:
         return picked
     for code in np.unique(codes):
-        alike = np.flatnonzero(codes[apart] == code)
+        alike = np.flatnonzero(codes[donors] == code)
         if len(alike) >= _FEWEST_OF_OPTION:
             rows = codes == code
             place = np.minimum((points[rows] * len(alike)).astype(np.int64), len(alike) - 1)

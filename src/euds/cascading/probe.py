@@ -85,6 +85,8 @@ class Probe:
     stretch : float
         What the predictions' distances from the mean are multiplied with, so that they spread as
         widely as the truth does.
+    left_out : ndarray of float, shape (n,)
+        For each row it was fitted to, truth minus the prediction of a fit without that row.
     spearman : float
         Rank correlation of prediction and truth over rows left out one by one.
     """
@@ -94,6 +96,7 @@ class Probe:
     intercept: float
     penalty: float
     stretch: float
+    left_out: Floats
     spearman: float
 
     def likeliest(self, features: Floats) -> Floats:
@@ -132,14 +135,15 @@ def fit_probe(features: Floats, targets: Floats) -> Probe:
         errors = (wanted - left @ (shrunk * along)) / np.maximum(1 - leverages, 1e-9)
         error = float((errors**2).mean())
         if best is None or error < best[0]:
-            best = (error, penalty, wanted - errors)
+            best = (error, penalty, errors)
     assert best is not None
-    error, penalty, predicted = best
+    error, penalty, errors = best
+    predicted = wanted - errors
     spread = float(predicted.var())
     stretch = min(math.sqrt(1 + error / spread), _MOST_STRETCHED) if spread > 0 else 1.0
     weights = ridge_weights(rows, wanted[:, None], penalty=penalty)[:, 0]
     told = spearman(predicted, wanted) or 0.0
-    return Probe(weights, centre, intercept, penalty, stretch, told)
+    return Probe(weights, centre, intercept, penalty, stretch, errors, told)
 
 
 def error_bar(errors: Floats, *, level: float = LEVEL) -> float:
