@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 import euds
+from euds.cascading import course as course_module
 from euds.cascading.cascade import cascade_scores
 from euds.cascading.spending import parse_seconds
 from euds.cascading.telling import early_advice, sentences_of
@@ -41,6 +42,11 @@ def vectors(pool):
     array = unit_vectors(ROWS)
     array[-5:] = array[:5]
     return vectors_for(pool, array)
+
+
+@pytest.fixture(autouse=True)
+def few_draws(monkeypatch):
+    monkeypatch.setattr(course_module, "_DRAWS", 10)
 
 
 class Notes(SilentProgress):

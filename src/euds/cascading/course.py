@@ -437,7 +437,8 @@ class Course:
             return np.zeros(len(self.options), dtype=np.int64)
         # A tenth of the rows: as much as ten standardised features, that say nothing, would fit.
         ridge = Ridge(self._cheap, np.maximum(self.options, 0), penalty=len(fit) / 10)
-        return ridge.outputs(fit, np.arange(len(self.options))).argmax(axis=1)
+        outputs = ridge.outputs(fit, np.arange(len(self.options)))
+        return np.asarray(outputs.argmax(axis=1))
 
     def _fates(
         self, guesses: Mapping[str, Guess], hidden: Mapping[str, Bools], *, draw: int

@@ -41,24 +41,23 @@ class Answer:
 
 
 class Source(Protocol):
-    """Gives one entropy of texts.
+    """Gives one entropy of texts."""
 
-    Attributes
-    ----------
-    name : str
-        ``ge`` or ``se``.
-    cost : float
-        What a text costs, in readings of the text: rough, and the same on every machine.
-    trials : int
-        How often each text of the sample is read beside, to choose a prompt.
-    bounds : mapping of str to (float, float)
-        Where the values of a column end, if they do.
-    """
+    @property
+    def name(self) -> str:
+        """``ge`` or ``se``."""
 
-    name: str
-    cost: float
-    trials: int
-    bounds: Mapping[str, tuple[float, float]]
+    @property
+    def cost(self) -> float:
+        """What a text costs, in readings of the text: rough, and the same on every machine."""
+
+    @property
+    def trials(self) -> int:
+        """How often each text of the sample is read beside, to choose a prompt."""
+
+    @property
+    def bounds(self) -> Mapping[str, tuple[float, float]]:
+        """Where the values of a column end, if they do."""
 
     def ask(self, texts: Texts, sample: Texts) -> Answer:
         """Return the scores of texts, as those of a pool that the sample is a random part of."""

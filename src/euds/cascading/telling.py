@@ -45,9 +45,10 @@ def sentences_of(
         for name in told["measured"]
     ]
     overlap = told["overlap"]
+    is_auto = overlap["rule"] == "auto"
     which = (
-        "where no window is better than another"
-        if overlap["rule"] == "auto"
+        "where no window is better than all but the ends"
+        if is_auto
         else f"by rule {overlap['rule']}"
     )
     sentences += [
@@ -56,6 +57,11 @@ def sentences_of(
         f"what complete scores keep {which} is kept; {told['undecided']:,} texts are undecided",
     ]
     warnings = []
+    if is_auto:
+        sentences.append(
+            "the automatic rule draws rows: where it settles on another window or another draw, "
+            "other rows of the same kind are kept, and far fewer are the same"
+        )
     if overlap["expected"] < ENOUGH:
         warnings.append(
             f"a cascade at this budget is expected to keep only {overlap['expected']:.0%} of what "
