@@ -25,12 +25,12 @@ from typing import Any
 import numpy as np
 
 from euds import datasets
-from euds.cascading.cascade import PREDICTED, Cascade, cascade
+from euds.cascading.cascade import Cascade, cascade
 from euds.pool import Pool
 from euds.progress import SilentProgress
 from euds.progress_bars import TerminalProgress
 from euds.reading import read
-from euds.scores import ScoreTable
+from euds.scores import PREDICTED, ScoreTable
 from euds.scoring import score
 from euds.selection.ranks import spearman
 from euds.selection.select import select

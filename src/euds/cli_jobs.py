@@ -94,6 +94,10 @@ def read_and_score(
     settings = _scoring_settings(scoring, output.seed)
     try:
         with ledger.stage("scoring"):
+            wanted = {} if request is None else request()
+            if cascade is not None and wanted.get("rule") == "full":
+                progress.note("every row is kept, so no model is asked what to keep")
+                scores, cascade = ("ie",), None
             if cascade is None:
                 table = score_pool(pool, scores, engine=engine, progress=progress, **settings)
             else:
@@ -102,7 +106,7 @@ def read_and_score(
                 table = cascade_scores(
                     pool,
                     scores,
-                    selecting={} if request is None else request(),
+                    selecting=wanted,
                     engine=engine,
                     progress=progress,
                     **cascade,

@@ -12,9 +12,20 @@ import polars as pl
 
 from euds.errors import OptionError, did_you_mean
 
-__all__ = ["SCORE_COLUMNS", "SYNONYMS", "ScoreTable", "canonical_score", "scorer_of"]
+__all__ = [
+    "MEASURED",
+    "PREDICTED",
+    "SCORE_COLUMNS",
+    "SYNONYMS",
+    "ScoreTable",
+    "canonical_score",
+    "scorer_of",
+]
 
 _PROVENANCE_METADATA = "euds.provenance"
+
+MEASURED, PREDICTED = "measured", "predicted"
+"""What the columns ``ge_source`` and ``se_source`` say after a cascade."""
 
 SYNONYMS = {
     "ie_xent": "ie",

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from euds.errors import OptionError, did_you_mean
 from euds.runs import RunFolder
+from euds.scores import PREDICTED
 from euds.summary import shorten
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def _check_known(name: str, known: Sequence[str], what: str) -> None:
 
 
 def show_rows(rows: pl.DataFrame, console: Console) -> None:
-    """Print rows, one line each."""
+    """Print rows, one line each; a predicted score has a tilde."""
     scores = [name for name in _SHOWN_SCORES if name in rows.columns]
     table = Table(box=None, pad_edge=False)
     table.add_column("id", no_wrap=True)
@@ -88,14 +89,14 @@ def show_rows(rows: pl.DataFrame, console: Console) -> None:
     table.add_column("fate", no_wrap=True)
     table.add_column("text", no_wrap=True, overflow="ellipsis")
     for row in rows.iter_rows(named=True):
-        values = [row[name] for name in scores]
+        values = [(row[name], row.get(f"{name}_source") == PREDICTED) for name in scores]
         table.add_row(
             escape(row["id"]),
             *(
-                f"{value:.3f}"
+                f"{'~' if is_guess else ''}{value:.3f}"
                 if isinstance(value, float)
                 else escape(str(value if value is not None else "-"))
-                for value in values
+                for value, is_guess in values
             ),
             "[green]kept[/]" if row["kept"] else f"[red]{escape(row['reason'])}[/]",
             escape(shorten(row["text"])),

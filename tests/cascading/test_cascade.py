@@ -1,24 +1,29 @@
 """The whole cascade with the toy model: what is in the table, in the store, and what is told."""
 
+import io
 import json
 import random
 
 import numpy as np
 import polars as pl
 import pytest
+from rich.console import Console
 
 import euds
 from euds.cascading import course as course_module
 from euds.cascading.cascade import cascade_scores
 from euds.cascading.spending import parse_seconds
 from euds.cascading.telling import early_advice, sentences_of
+from euds.cli_options import CascadeOptions
 from euds.errors import OptionError
 from euds.pool import Pool, Texts
 from euds.progress import SilentProgress
 from euds.prompts import Template
+from euds.runs import RunFolder
 from euds.scorers.semantic_options import OptionLogProbs, SemanticOptionsScorer
 from euds.scores import ScoreTable
 from euds.scoring import score
+from euds.showing import rows_of, show_rows
 from euds.store import Store
 from tests.cascading.made_up import World
 from tests.conftest import make_pool
@@ -77,7 +82,10 @@ def test_the_store_holds_what_was_measured_and_nothing_that_was_predicted(pool, 
                 for file in folder.glob("*.parquet"):
                     held |= set(pl.read_parquet(file)["key"])
         assert held == measured
-    assert frame["ge_nll"].is_null().equals(frame["ge_source"] == "predicted")
+    # All that comes with an entropy is predicted with it, so that another rule can go by it.
+    numbers = frame.select("ge", "ge_nll", "ge_gap", "ge_hes", "ge_tokens", "se", "se_option")
+    assert numbers.null_count().sum_horizontal().item() == 0
+    assert frame["ge_cut"].is_null().equals(frame["ge_source"] == "predicted")
 
 
 def test_what_was_measured_is_what_scoring_everything_gives(pool, vectors, tmp_path):
@@ -243,8 +251,21 @@ def test_the_command_line(tmp_path, empty_cache):
     assert json.loads(again.stdout)["cascade"]["predicted"]["ge"] > 0
     row = table.filter(pl.col("se_source") == "predicted")["id"][0]
     assert ", predicted" in command("why", "run", row, cwd=tmp_path).stdout
+    shown = io.StringIO()
+    show_rows(rows_of(RunFolder(tmp_path / "run")), Console(file=shown, width=120))
+    assert 0 < shown.getvalue().count("~") <= 2 * 200
     scored = command("score", *given, "--cascade", "--time", "1h", "--json", cwd=tmp_path)
     assert json.loads(scored.stdout)["cascade"]["overlap"]["rule"] == "auto"
-    for option in (("--time", "3m"), ("--cascade-share", "0.2"), ("--train-cost", "3")):
-        refused = command("run", *given, *option, cwd=tmp_path, check=2)
-        assert "add --cascade" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    "options", [{"time": "3m"}, {"cascade_share": 0.2}, {"train_cost": 3.0}], ids=str
+)
+def test_options_of_a_cascade_without_one_are_refused(options):
+    with pytest.raises(OptionError, match="about a cascade") as caught:
+        CascadeOptions(**options).settings()
+    assert "add --cascade" in str(caught.value)
+    assert CascadeOptions().settings() is None
+    settings = CascadeOptions(cascade=True, **options).settings()
+    (told,) = (one for one in settings.values() if one is not None)
+    assert told in (180, 0.2, 3)

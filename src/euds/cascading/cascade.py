@@ -25,7 +25,7 @@ from euds.pool import Pool, Texts
 from euds.progress import Progress
 from euds.progress_bars import default_progress
 from euds.scorers.base import Scorer
-from euds.scores import ScoreTable
+from euds.scores import MEASURED, PREDICTED, ScoreTable
 from euds.scoring import make_settings, scorer_names, tuned_scorers
 from euds.selection.repeats import Against
 from euds.selection.request import Request, check_request
@@ -34,9 +34,8 @@ from euds.selection.selection import Selection
 from euds.store import Store
 from euds.vectors import Vectors, vectors_of
 
-__all__ = ["MEASURED", "PREDICTED", "Cascade", "cascade", "cascade_scores"]
+__all__ = ["Cascade", "cascade", "cascade_scores"]
 
-MEASURED, PREDICTED = "measured", "predicted"
 DEFAULT_SHARE = 0.25
 _ENCODER = "minilm-l6"
 

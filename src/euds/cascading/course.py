@@ -194,7 +194,7 @@ class Course:
             one.name: [name for name in needed if scorer_of(name) == one.name] for one in sources
         }
         self._decides = [one for one in sources if own[one.name]]
-        #: The columns to predict, by source: those that decide, and the entropy itself.
+        #: The columns to predict, by source: the entropy itself, and all that come with it.
         self.columns = {name: list(dict.fromkeys([name, *names])) for name, names in own.items()}
         self.needed = tuple(needed)
         rows = len(texts)
@@ -235,7 +235,8 @@ class Course:
         if self._seconds is not None and size < rows:
             # Now it is known what a text costs: half of the time is for the sample.
             left = self._seconds - self.allowance.spent
-            more = int(left / 2 / max(sum(self.allowance.costs.values()), 1e-9))
+            trials = sum(one.trial_seconds for one in self.answers.values()) / self.trial_rows
+            more = int(left / 2 / max(sum(self.seconds_a_text.values()) + trials, 1e-9))
             if more > 0:
                 size = min(max(size, min(size + more, LARGEST_SAMPLE)), rows)
                 self.sample[by_lot[:size]] = True
@@ -283,6 +284,10 @@ class Course:
         self.answers[source.name] = answer
         frame = answer.columns.frame.sort("key")
         at = np.flatnonzero(held)
+        for name, dtype in frame.schema.items():
+            if dtype.is_float() and name not in self.values:
+                self.columns[source.name].append(name)
+                self.values[name] = np.full(len(held), np.nan)
         for name in self.columns[source.name]:
             self.values[name][at] = numbers_of(frame, name)
         if OPTION in frame.columns:
@@ -341,7 +346,7 @@ class Course:
 
     def _most_open(self, paid: float) -> dict[str, Numbers]:
         """Return by source the texts to measure next: those whose fate is most open."""
-        guesses = self.guesses()
+        guesses = self.guesses(self.needed)
         hidden = {name: ~one for name, one in self._shown.items()}
         kept = np.mean(list(self._fates(guesses, hidden, draw=2 * self.rounds + 1)), axis=0)
         openness = kept * (1 - kept)
@@ -379,12 +384,13 @@ class Course:
     # What is not measured
     # -----------------------------------------------------------------------------------------
 
-    def guesses(self) -> dict[str, Guess]:
-        """Return what the probe says of each column."""
+    def guesses(self, among: Sequence[str] | None = None) -> dict[str, Guess]:
+        """Return what the probe says of each column, or of some."""
         return {
             name: self._guess(source, name)
             for source, names in self.columns.items()
             for name in names
+            if among is None or name in among
         }
 
     def _guess(self, source: str, name: str) -> Guess:
@@ -484,7 +490,7 @@ class Course:
         return np.where(blank, drawn, self.options)
 
     def _outlook(self) -> Outlook:
-        guesses = self.guesses()
+        guesses = self.guesses(self.needed)
         own = self.fates.kept(self.filled(guesses), self.filled_options())
         hidden = {name: ~one for name, one in self.held.items()}
         if not any(one.any() for one in hidden.values()):
@@ -504,6 +510,7 @@ class Course:
             name: np.where(self.held[source], self.values[name], guesses[name].filled)
             for source, names in self.columns.items()
             for name in names
+            if name in guesses
         }
         if self.tokens is not None:
             values["ge_tokens"] = self.tokens
