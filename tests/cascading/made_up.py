@@ -15,8 +15,6 @@ from euds.scores import ScoreTable
 from euds.selection.request import check_request
 from tests.conftest import make_pool
 
-DIMENSIONS = 6
-
 
 class MadeUp:
     """Gives true scores by key, and remembers which it was asked for."""
@@ -41,12 +39,23 @@ class MadeUp:
 class World:
     """A pool with vectors, length, information entropy and made-up `ge` and `se`."""
 
-    def __init__(self, rows: int, *, seed: int = 0, noise: float = 0.0) -> None:
+    def __init__(
+        self,
+        rows: int,
+        *,
+        seed: int = 0,
+        noise: float = 0.0,
+        near_repeats: int = 0,
+        dimensions: int = 6,
+    ) -> None:
         rng = np.random.default_rng(seed)
-        self.pool: Pool = make_pool([f"text {seed} {index} of many" for index in range(rows)])
+        texts = [f"text {seed} {index} of many" for index in range(rows - near_repeats)]
+        long = " ".join(f"word{number}" for number in range(40))
+        texts += [f"{long} {index}" for index in range(near_repeats)]
+        self.pool: Pool = make_pool(texts)
         self.keys = self.pool.texts.keys
-        self.vectors = rng.normal(size=(rows, DIMENSIONS)).astype(np.float32)
-        told = self.vectors.astype(np.float64) @ rng.normal(size=(DIMENSIONS, 2))
+        self.vectors = rng.normal(size=(rows, dimensions)).astype(np.float32)
+        told = self.vectors.astype(np.float64) @ rng.normal(size=(dimensions, 2))
         told = told / told.std(axis=0) * np.sqrt(1 - noise) + np.sqrt(noise) * rng.normal(
             size=(rows, 2)
         )

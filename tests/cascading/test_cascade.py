@@ -252,7 +252,7 @@ def test_the_command_line(tmp_path, empty_cache):
     row = table.filter(pl.col("se_source") == "predicted")["id"][0]
     assert ", predicted" in command("why", "run", row, cwd=tmp_path).stdout
     shown = io.StringIO()
-    show_rows(rows_of(RunFolder(tmp_path / "run")), Console(file=shown, width=120))
+    show_rows(rows_of(RunFolder(tmp_path / "run")), Console(file=shown, width=400))
     assert 0 < shown.getvalue().count("~") <= 2 * 200
     scored = command("score", *given, "--cascade", "--time", "1h", "--json", cwd=tmp_path)
     assert json.loads(scored.stdout)["cascade"]["overlap"]["rule"] == "auto"

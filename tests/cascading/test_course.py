@@ -37,11 +37,12 @@ def kept_by(course):
     ids=str,
 )
 def test_fates_are_those_of_selecting(asked):
-    world = World(150)
+    world = World(150, near_repeats=40)
     fates = world.fates(**asked, near_duplicates="drop", seed=3)
     chosen = select(
         world.pool, world.table(), **asked, near_duplicates="drop", guards=False, seed=3
     )
+    assert chosen.reasons["near-duplicate"] > 10
     kept = set(world.pool.frame.filter(chosen.frame["kept"])["key"])
     found = fates.kept(world.truth, None)
     assert {key for key, one in zip(world.keys, found, strict=True) if one} == kept
@@ -85,12 +86,12 @@ def test_bars_hold_for_the_rows_that_were_never_measured(monkeypatch):
     monkeypatch.setattr(course_module, "_DRAWS", 8)
     held = []
     for seed in range(20):
-        world = World(ROWS, seed=seed, noise=0.6)
+        world = World(ROWS, seed=seed, noise=0.1, dimensions=32)
         course, _, _ = finished(world, seed=seed, share=0.4)
         guess = course.guesses()["se"]
         never = ~course.held["se"]
         held.append((np.abs(world.truth["se"] - guess.filled)[never] <= guess.bar).mean())
-    assert np.mean(held) > 0.85  # over 150 seeds 0.902, with a standard error of 0.007
+    assert np.mean(held) == pytest.approx(0.9, abs=0.05)
 
 
 @pytest.mark.parametrize("share", [0.25, 0.5])

@@ -56,9 +56,9 @@ def test_bars_hold_what_they_promise_over_many_seeds():
         targets = features[:, 0] ** 3 + noise
         probe = fit_probe(features[:50], targets[:50])
         errors = targets - probe.stretched(features)
-        held.append((np.abs(errors[79:]) <= error_bar(errors[50:79], level=0.9)).mean())
-    # 29 rows apart: the 27th smallest error, which holds 27/30. One standard error is 0.003.
-    assert np.mean(held) == pytest.approx(0.9, abs=0.012)
+        held.append((np.abs(errors[68:]) <= error_bar(errors[50:68], level=0.9)).mean())
+    # 18 rows apart: the largest error, which holds 18/19; the next one would hold less than 0.9.
+    assert np.mean(held) == pytest.approx(18 / 19, abs=0.012)
 
 
 def test_too_few_errors_promise_nothing():

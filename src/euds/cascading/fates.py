@@ -168,7 +168,7 @@ class Fates:
         for interval in self._request.intervals:
             if interval.column is not None:
                 is_open &= interval.side(numbers_of(complete, interval.column)) == 0
-        stand_in = self._among_complete(rows["complete"].to_numpy())
+        stand_in = self._among_complete(rows["complete"].to_numpy(), is_open)
         candidates = Candidates(
             open=is_open & (stand_in == np.arange(complete.height)),
             stays=complete["must"].to_numpy(),
@@ -192,13 +192,22 @@ class Fates:
         kept[self._text[decide(case).kept]] = True
         return kept
 
-    def _among_complete(self, complete: Bools) -> Numbers:
-        """Return who stands for each complete row, by number among the complete ones."""
+    def _among_complete(self, complete: Bools, is_open: Bools) -> Numbers:
+        """Return who stands for each complete row, by number among the complete ones.
+
+        One that has no score, or lies outside an interval of raw values, stands for none: the
+        first of those that it stood for takes its place.
+        """
         number = np.cumsum(complete) - 1
         own = np.flatnonzero(complete)
-        other = self._stand_in[own]
-        # One that has no score stands for none.
-        return np.where(complete[other], number[other], np.arange(len(own)))
+        able = np.zeros(len(complete), dtype=np.bool_)
+        able[own] = is_open | self._rows["must"].to_numpy()[own]
+        group = self._stand_in
+        first = np.full(len(complete), len(complete))
+        members = np.flatnonzero(able)
+        np.minimum.at(first, group[members], members)
+        leader = np.where(able[group], group, first[group])
+        return np.where(able[own], number[np.minimum(leader[own], len(complete) - 1)], number[own])
 
 
 def _simulated(rule: Rule) -> Rule:
