@@ -146,3 +146,18 @@ def test_a_scale_with_two_bounds_goes_there_and_back():
 def test_a_rule_in_which_no_model_has_a_part_is_refused(rule):
     with pytest.raises(OptionError, match=r"nothing that a model measures|cannot predict"):
         World(60).fates(rule=rule, keep=0.2)
+
+
+def test_a_score_of_few_values_is_left_out_as_in_selecting():
+    world = World(ROWS, noise=0.8)
+    world.truth["se"] = np.round(world.truth["se"])
+    course, sources, _ = finished(world, "igse")
+    assert len(sources["se"].asked) == course.sample.sum() < len(sources["ge"].asked)
+    chosen = select(
+        *(world.pool, world.table()), rule="igse", keep=0.16, near_duplicates="keep", guards=False
+    )
+    assert chosen.settings["scores"] == ["ie", "ge"]
+    kept = set(world.pool.frame.filter(chosen.frame["kept"])["key"])
+    found = course.fates.kept(world.truth, None)
+    assert {key for key, one in zip(world.keys, found, strict=True) if one} == kept
+    assert set(course.guesses()["se"].filled) <= set(world.truth["se"])

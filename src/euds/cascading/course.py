@@ -27,6 +27,8 @@ from euds.cascading.spending import Allowance
 from euds.pool import Texts
 from euds.progress import Progress
 from euds.scores import scorer_of
+from euds.selection.diagnosis import MOST_TIES
+from euds.selection.ranks import tied_share
 from euds.selection.ridge import Ridge
 from euds.selection.rows import drawn_lots, numbers_of
 
@@ -245,6 +247,10 @@ class Course:
             self._apart[by_lot[:size:3]] = True
         for name in self._shown:
             self._shown[name] = self.sample & ~self._apart
+        self.fates.look_for_ties({name: self.values[name][self.sample] for name in self.needed})
+        self.needed = tuple(name for name in self.needed if name in self.fates.deciding)
+        deciding = {scorer_of(name) for name in self.needed}
+        self._decides = [one for one in self._decides if one.name in deciding]
 
     def go_on(self) -> Outlook:
         """Measure what decides, after the sample; return what is to be expected."""
@@ -422,6 +428,10 @@ class Course:
             errors[other] = (wanted - likeliest)[other]
             errors[both] = told.left_out
         filled = scale.back(stretched)
+        if tied_share(truth[there]) > MOST_TIES:
+            # A score that takes few values is predicted to take one of them.
+            taken = np.unique(truth[there])
+            filled = taken[np.searchsorted((taken[1:] + taken[:-1]) / 2, filled)]
         donors = np.union1d(np.flatnonzero(fit), apart)
         return Guess(
             likeliest,

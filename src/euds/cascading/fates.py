@@ -16,7 +16,9 @@ from euds.errors import OptionError
 from euds.pool import Pool
 from euds.scores import ScoreTable, canonical_score, scorer_of
 from euds.selection.deciding import Case, decide
+from euds.selection.diagnosis import MOST_TIES
 from euds.selection.preference import Candidates
+from euds.selection.ranks import tied_share
 from euds.selection.repeats import Against, is_too_much_text, rows_against, stand_ins_by_words
 from euds.selection.request import Request
 from euds.selection.rows import (
@@ -114,8 +116,13 @@ class Fates:
         against: Against = (),
         seed: int = 0,
     ) -> None:
-        self._request, self._ranked = request, ranked
         self._rule = _simulated(request.rule)
+        self._request, self._asked = request, ranked
+        self._tied = {
+            name for name in ranked if name in scored.columns and _is_tied(numbers_of(scored, name))
+        }
+        self._ranked = ranked
+        self.leave_out(())
         self._pool_rows, self._seed = len(pool), seed
         table = pool.frame.select("id", "key").join(
             scored, on="key", how="left", maintain_order="left"
@@ -138,6 +145,23 @@ class Fates:
     def rule(self) -> str:
         """The name of the rule."""
         return self._rule.name
+
+    @property
+    def deciding(self) -> tuple[str, ...]:
+        """The scores that decide: those that are ranked, and those that raw intervals speak of."""
+        raw = [one.column for one in self._request.intervals if one.column is not None]
+        return tuple(dict.fromkeys((*self._ranked, *raw)))
+
+    def look_for_ties(self, values: Mapping[str, Floats]) -> None:
+        """Leave out scores that tie too many texts, as selecting does."""
+        self.leave_out([name for name, one in values.items() if _is_tied(one)])
+
+    def leave_out(self, tied: Sequence[str]) -> None:
+        """Leave scores out of the combined entropy, unless nothing would be left."""
+        if self._rule.scores is not None:
+            return
+        left = [name for name in self._asked if name not in {*self._tied, *tied}]
+        self._ranked = tuple(left) or self._asked
 
     def kept(self, values: Mapping[str, Floats], options: Numbers | None) -> Bools:
         """Return which texts are kept, shape ``(texts,)``.
@@ -208,6 +232,10 @@ class Fates:
         np.minimum.at(first, group[members], members)
         leader = np.where(able[group], group, first[group])
         return np.where(able[own], number[np.minimum(leader[own], len(complete) - 1)], number[own])
+
+
+def _is_tied(values: Floats) -> bool:
+    return tied_share(values) > MOST_TIES
 
 
 def _simulated(rule: Rule) -> Rule:
