@@ -9,7 +9,8 @@ compared with that from complete scores; so are one that leaves the last entropy
 that any two selections of that size have in common by chance. Predictions are compared with what
 was left out: their order, and how many lie within the bar that was to hold 90 %.
 
-The automatic rule takes seconds for each selection, so it is run with one seed.
+The automatic rule takes seconds for each selection, so it is run with one seed; so is a pool whose
+answers are sampled, since another seed would draw other answers.
 
 Writes results/cascade.json; pools and rules that are not asked for stay as they are.
 """
@@ -175,7 +176,7 @@ def of_pool(name: str, rules: list[str], seeds: int) -> dict[str, Any]:
                     share=share,
                     seed=seed,
                 )
-                for seed in range(1 if rule == "auto" else seeds)
+                for seed in range(1 if rule == "auto" or task is None else seeds)
             ]
             shown = [round(one["share_of_kept"], 3) for one in told["shares"][str(share)]]
             print(f"{name}: {rule} at {share:.0%} of the questions keeps {shown}", flush=True)

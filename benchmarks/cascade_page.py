@@ -85,7 +85,7 @@ def main() -> None:
     lines = [
         f"Keeping {results['keep']:.0%}; the share of what complete scores keep that a cascade "
         "keeps too, in per cent, by the share of the questions that it may ask. Means over three "
-        "seeds; of the automatic rule one.",
+        "seeds; one for the automatic rule, and where answers are sampled.",
         "",
         *overlaps(results),
         "",
