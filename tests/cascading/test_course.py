@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from euds.cascading import course as course_module
-from euds.cascading.course import Scale
+from euds.cascading.guess import Scale
 from euds.errors import OptionError
 from euds.selection.select import select
 from tests.cascading.made_up import World

@@ -18,17 +18,15 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy.special import expit, logit
 
 from euds.cascading.fates import OPTION, Fates
-from euds.cascading.probe import error_bar, features_of, fit_probe
+from euds.cascading.guess import Guess, Scale, guess_of, picked_donors
+from euds.cascading.probe import features_of
 from euds.cascading.sources import TRIED, Answer, Source
 from euds.cascading.spending import Allowance
 from euds.pool import Texts
 from euds.progress import Progress
 from euds.scores import scorer_of
-from euds.selection.diagnosis import MOST_TIES
-from euds.selection.ranks import tied_share
 from euds.selection.ridge import Ridge
 from euds.selection.rows import drawn_lots, numbers_of
 
@@ -36,85 +34,13 @@ __all__ = ["Course", "Outlook", "questions"]
 
 SMALLEST_SAMPLE, LARGEST_SAMPLE = 40, 500
 _FEWEST_APART = 10
-_NEAREST = 1e-6  # to a bound, as a share of what lies between both
 _DRAWS = 40
 _PARTS = (1 / 3, 1 / 2, 1.0, 1.0, 1.0)  # of what is left, in each round
-_FEWEST_OF_OPTION = 10
-_FEWEST_TO_FIT = 2
 _CHEAP = 3.0  # times that what is left of a row costs, for an entropy to be measured alone
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Numbers = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Scale:
-    """Where a score can lie; between two bounds it is predicted on a scale without any.
-
-    Parameters
-    ----------
-    low, high : float
-        The bounds, perhaps infinite.
-    """
-
-    low: float = -np.inf
-    high: float = np.inf
-
-    @property
-    def _bounded(self) -> bool:
-        return bool(np.isfinite(self.low) and np.isfinite(self.high))
-
-    def to(self, values: Floats) -> Floats:
-        """Return values on the scale of the probe: log-odds between two bounds, else as they are.
-
-        >>> Scale(0.0, 2.0).to(np.array([1.0])).tolist()
-        [0.0]
-        """
-        if not self._bounded:
-            return values
-        share = (values - self.low) / (self.high - self.low)
-        return np.asarray(logit(np.clip(share, _NEAREST, 1 - _NEAREST)))
-
-    def back(self, values: Floats) -> Floats:
-        """Return values of the probe as scores."""
-        if not self._bounded:
-            return np.clip(values, self.low, self.high)
-        return np.asarray(self.low + (self.high - self.low) * expit(values))
-
-
-@dataclass(frozen=True)
-class Guess:
-    """What is said of one column where it was not measured.
-
-    Parameters
-    ----------
-    likeliest : ndarray of float, shape (n,)
-        What has the smallest squared error, on the scale of the probe.
-    filled : ndarray of float, shape (n,)
-        Predicted scores that spread as widely as the truth.
-    apart : ndarray of int
-        The rows held apart, by which the bar is set.
-    bar : float
-        What 9 in 10 of the predicted scores are off by at most; infinite if not known.
-    donors : ndarray of int
-        The rows whose errors are known: those held apart, and those fitted to, each left out once.
-    errors : ndarray of float, shape (donors,)
-        Truth minus the likeliest value, on the scale of the probe.
-    scale : Scale
-        From scores to what the probe predicts.
-    spearman : float
-        Of the probe, over rows left out one by one.
-    """
-
-    likeliest: Floats
-    filled: Floats
-    apart: Numbers
-    bar: float
-    donors: Numbers
-    errors: Floats
-    scale: Scale
-    spearman: float
 
 
 @dataclass(frozen=True)
@@ -401,47 +327,17 @@ class Course:
 
     def _guess(self, source: str, name: str) -> Guess:
         bounds = next(one.bounds for one in self.sources if one.name == source)
-        scale = Scale(*bounds.get(name, ()))
-        shown, truth = self._shown[source], self.values[name]
-        there = np.isfinite(truth)
-        wanted = np.where(there, scale.to(np.where(there, truth, scale.back(np.zeros(1)))), np.nan)
-        fit, apart = shown & there, np.flatnonzero(self._apart & ~shown & there)
-        if fit.sum() < _FEWEST_TO_FIT:
-            fit = there
-        if fit.sum() < _FEWEST_TO_FIT:  # nothing to learn from, and nothing to be said
-            constant = np.full(len(truth), float(wanted[fit].mean()) if fit.any() else 0.0)
-            none = np.zeros(0, dtype=np.int64)
-            filled = scale.back(constant)
-            return Guess(constant, filled, none, np.inf, none, np.zeros(0), scale, 0.0)
-        probe = fit_probe(self._cheap[fit], wanted[fit])
-        likeliest, stretched = probe.likeliest(self._cheap), probe.stretched(self._cheap)
-        errors = wanted - likeliest
-        errors[fit] = probe.left_out
-        other = self._shown.get("ge")
-        if source != "ge" and other is not None and (both := fit & other).sum() >= _FEWEST_TO_FIT:
-            # Where generative entropy is known it may tell more.
-            entropy = np.where(other, self.values["ge"], np.nan)
-            more = np.hstack([self._cheap, features_of(None, [entropy])])
-            told = fit_probe(more[both], wanted[both])
-            likeliest = np.where(other, told.likeliest(more), likeliest)
-            stretched = np.where(other, told.stretched(more), stretched)
-            errors[other] = (wanted - likeliest)[other]
-            errors[both] = told.left_out
-        filled = scale.back(stretched)
-        if tied_share(truth[there]) > MOST_TIES:
-            # A score that takes few values is predicted to take one of them.
-            taken = np.unique(truth[there])
-            filled = taken[np.searchsorted((taken[1:] + taken[:-1]) / 2, filled)]
-        donors = np.union1d(np.flatnonzero(fit), apart)
-        return Guess(
-            likeliest,
-            filled,
-            apart,
-            error_bar(truth[apart] - filled[apart]),
-            donors,
-            errors[donors],
-            scale,
-            probe.spearman,
+        shown, read = self._shown[source], self._shown.get("ge")
+        entropy = None
+        if source != "ge" and read is not None:
+            entropy = np.where(read, self.values["ge"], np.nan)
+        return guess_of(
+            self._cheap,
+            self.values[name],
+            shown=shown,
+            apart=self._apart & ~shown,
+            entropy=entropy,
+            scale=Scale(*bounds.get(name, ())),
         )
 
     def guessed_options(self) -> Numbers | None:
@@ -477,7 +373,7 @@ class Course:
                     guess = guesses[name]
                     drawn = guess.likeliest
                     if len(guess.donors):
-                        picked = _picked(guess.donors, points[:, number], alike)
+                        picked = picked_donors(guess.donors, points[:, number], alike)
                         drawn = drawn + guess.errors[picked]
                         if alike is not None:
                             options = self._answers(alike, guess.donors[picked], blank)
@@ -532,22 +428,3 @@ class Course:
         if guessed is None or self.options is None:
             return None
         return np.where(self.held["se"], self.options, guessed)
-
-
-def _picked(donors: Numbers, points: Floats, codes: Numbers | None) -> Numbers:
-    """Return for each row the number of the donor whose error it is given.
-
-    Where enough of those were guessed to have the same answer, it is one of them.
-    """
-    if not len(donors):
-        return np.zeros(len(points), dtype=np.int64)
-    picked = np.minimum((points * len(donors)).astype(np.int64), len(donors) - 1)
-    if codes is None:
-        return picked
-    for code in np.unique(codes):
-        alike = np.flatnonzero(codes[donors] == code)
-        if len(alike) >= _FEWEST_OF_OPTION:
-            rows = codes == code
-            place = np.minimum((points[rows] * len(alike)).astype(np.int64), len(alike) - 1)
-            picked[rows] = alike[place]
-    return picked
