@@ -117,8 +117,8 @@ def main() -> None:
         "",
         "What it cost, by the rule igse, on two cores that other programs used too: seconds are "
         "rough, and stages of a few dozen texts are mostly the loading of a model. Vectors are "
-        "needed for the default rule anyway; their seconds are part of a cascade's. Where texts are "
-        "short and nothing is sampled it saves nothing.",
+        "needed for the default rule anyway; their seconds are part of a cascade's. Where texts "
+        "are short and nothing is sampled it saves nothing.",
         "",
         *costs(results),
         "",

@@ -215,6 +215,9 @@ def test_a_warning_says_what_cannot_be_saved():
     assert "leave out --cascade" in told["warnings"][0]
     sure = {**told, "overlap": {**told["overlap"], "expected": 0.99}}
     assert sentences_of(sure, clock)[1] == []
+    drawn = {**sure, "overlap": {**sure["overlap"], "rule": "auto"}}
+    (warning,) = sentences_of(drawn, clock)[1]
+    assert "by chance" in warning
 
 
 @pytest.mark.parametrize(

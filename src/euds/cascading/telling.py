@@ -58,9 +58,10 @@ def sentences_of(
     ]
     warnings = []
     if is_auto:
-        sentences.append(
-            "the automatic rule draws rows: where it settles on another window or another draw, "
-            "other rows of the same kind are kept, and far fewer are the same"
+        warnings.append(
+            "the automatic rule draws rows: what is expected of the cascade holds where its search "
+            "settles on the same window and draw as with complete scores. Where it does not, rows "
+            "of the same kind are kept, but hardly more of the same rows than by chance"
         )
     if overlap["expected"] < ENOUGH:
         warnings.append(
