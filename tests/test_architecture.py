@@ -40,6 +40,7 @@ LAYERS = [
     "progress_bars",
     "scoring",
     "selection",
+    "cascading",
     "runs",
     "summary",
     "explaining",

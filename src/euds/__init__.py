@@ -12,6 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from euds.cascading.cascade import Cascade, cascade
     from euds.errors import EudsError
     from euds.forgetting import Forgotten, forget, forget_all
     from euds.pool import Pool
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from euds.selection.stability import Stability, stability
 
 __all__ = [
+    "Cascade",
     "Certificate",
     "EudsError",
     "Forgotten",
@@ -41,6 +43,7 @@ __all__ = [
     "SmallestKeep",
     "Stability",
     "TrainingTime",
+    "cascade",
     "certify",
     "forget",
     "forget_all",
@@ -56,6 +59,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Cascade": "euds.cascading.cascade",
     "Certificate": "euds.proof.certify",
     "EudsError": "euds.errors",
     "Forgotten": "euds.forgetting",
@@ -68,6 +72,7 @@ _HOMES = {
     "SmallestKeep": "euds.proof.smallest_keep",
     "Stability": "euds.selection.stability",
     "TrainingTime": "euds.proof.training_time",
+    "cascade": "euds.cascading.cascade",
     "certify": "euds.proof.certify",
     "forget": "euds.forgetting",
     "forget_all": "euds.forgetting",

@@ -27,6 +27,7 @@ from euds.cli_jobs import (
 )
 from euds.cli_labelled import Labelled
 from euds.cli_options import (
+    CascadeOptions,
     EngineOptions,
     LabelOptions,
     OutputOptions,
@@ -151,6 +152,7 @@ def run(
     inputs: Inputs,
     reading: ReadingOptions,
     scoring: ScoringOptions,
+    cascading: CascadeOptions,
     selecting: SelectingOptions,
     labels: LabelOptions,
     engines: EngineOptions,
@@ -162,6 +164,7 @@ def run(
     """Read, score, select and write the subset, in one go."""
     labelled = Labelled(labels, reading, scoring, selecting, output)
     request = labelled.request()  # a mistake in it should not cost the time of scoring
+    cascade = cascading.settings()
     request["against"] = read_against(selecting, text=reading.text, context=reading.context)
     with engine_of(engines, output) as engine:
         ledger, folder, pool, table = read_and_score(
@@ -169,6 +172,8 @@ def run(
             engine=engine,
             prepare=labelled.prepare,
             beside=labelled.validation_file,
+            cascade=cascade,
+            request=lambda: labelled.with_budget(request),
         )
         target = read_target(selecting.target, pool)
         request = labelled.with_budget(request)
@@ -196,14 +201,16 @@ def score(
     inputs: Inputs,
     reading: ReadingOptions,
     scoring: ScoringOptions,
+    cascading: CascadeOptions,
     engines: EngineOptions,
     output: OutputOptions,
     out: Out = None,
 ) -> None:
     """Read and score; select later, as often as you like."""
+    cascade = cascading.settings()
     with engine_of(engines, output) as engine:
         ledger, folder, pool, table = read_and_score(
-            inputs, reading, scoring, output, out, engine=engine
+            inputs, reading, scoring, output, out, engine=engine, cascade=cascade
         )
     finish(folder, pool, table, None, ledger, output, inputs)
 

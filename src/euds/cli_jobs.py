@@ -63,12 +63,15 @@ def read_and_score(
     engine: "Engine",
     prepare: "Callable[[Pool, Ledger], Pool] | None" = None,
     beside: str | None = None,
+    cascade: Mapping[str, Any] | None = None,
+    request: "Callable[[], Mapping[str, Any]] | None" = None,
 ) -> "tuple[Ledger, RunFolder, Pool, ScoreTable]":
     """Read and score the input, and save both in the run folder.
 
     What will be selected by is checked as soon as the input is read, and what its rule works on is
     scored too where no default would. ``prepare`` returns the rows of the input that are scored.
-    ``beside`` is a file that is read as well and must not be written over.
+    ``beside`` is a file that is read as well and must not be written over. With ``cascade``, its
+    settings, models are asked what decides the selection that ``request`` returns.
     """
     from dataclasses import asdict
 
@@ -92,7 +95,24 @@ def read_and_score(
     settings = _scoring_settings(scoring, output.seed)
     try:
         with ledger.stage("scoring"):
-            table = score_pool(pool, scores, engine=engine, progress=progress, **settings)
+            wanted = {} if request is None else request()
+            if cascade is not None and wanted.get("rule") == "full":
+                progress.note("every row is kept, so no model is asked what to keep")
+                scores, cascade = ("ie",), None
+            if cascade is None:
+                table = score_pool(pool, scores, engine=engine, progress=progress, **settings)
+            else:
+                from euds.cascading.cascade import cascade_scores
+
+                table = cascade_scores(
+                    pool,
+                    scores,
+                    selecting=wanted,
+                    engine=engine,
+                    progress=progress,
+                    **cascade,
+                    **settings,
+                )
     finally:
         progress.close()
     table.provenance["inputs"] = inputs

@@ -14,6 +14,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 __all__ = [
+    "CascadeOptions",
     "EngineOptions",
     "LabelOptions",
     "OutputOptions",
@@ -38,6 +39,7 @@ def _option(panel: str, help_text: str, *names: str, **details: Any) -> Any:
 
 _read = functools.partial(_option, "Reading")
 _score = functools.partial(_option, "Scoring")
+_cascade = functools.partial(_option, "Cascade")
 _engine = functools.partial(_option, "Engine")
 _select = functools.partial(_option, "Selecting")
 _prove = functools.partial(_option, "Proving")
@@ -131,6 +133,59 @@ class ScoringOptions:
         int | None,
         _score("Tokens put through a model together: speed, not results. | by device", min=1),
     ] = None
+
+
+@dataclass(frozen=True)
+class CascadeOptions:
+    """Whether everything is scored, or what decides."""
+
+    cascade: Annotated[
+        bool,
+        _cascade(
+            "Ask models only about texts that decide what is kept, and predict the rest; says how "
+            "much of the selection stays.",
+            "--cascade",
+        ),
+    ] = False
+    cascade_share: Annotated[
+        float | None,
+        _cascade(
+            "The share that may be asked of the questions that scoring everything takes. | 0.25",
+            min=0,
+            max=1,
+        ),
+    ] = None
+    time: Annotated[
+        str | None,
+        _cascade("What scoring may take instead, such as 30m, by what the measured texts took."),
+    ] = None
+    train_cost: Annotated[
+        float | None,
+        _cascade("Seconds that one training on the whole pool takes you: can scoring pay?"),
+    ] = None
+
+    def settings(self) -> dict[str, Any] | None:
+        """Return the settings of a cascade, None where there is none."""
+        if not self.cascade:
+            for name in ("cascade_share", "time", "train_cost"):
+                if getattr(self, name) is not None:
+                    from euds.errors import OptionError
+
+                    option = f"--{name.replace('_', '-')}"
+                    raise OptionError(
+                        f"{option} is about a cascade, and none was asked for",
+                        where=option,
+                        next_step="add --cascade, or leave it out",
+                    )
+            return None
+        from euds.cascading.spending import parse_seconds
+
+        settings: dict[str, Any] = {"train_seconds": self.train_cost}
+        if self.cascade_share is not None:
+            settings["share"] = self.cascade_share
+        if self.time is not None:
+            settings["seconds"] = parse_seconds(self.time)
+        return settings
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import polars as pl
 
 from euds.errors import InputError, did_you_mean
 from euds.pool import Pool
-from euds.scores import ScoreTable, scorer_of
+from euds.scores import PREDICTED, ScoreTable, scorer_of
 from euds.selection.rules import REASONS
 from euds.summary import shorten
 
@@ -134,8 +134,9 @@ def _scores_told(scores: dict[str, Any], chosen: dict[str, Any]) -> list[str]:
             told.append(f"no {_name(score)} ({scores.get(f'{score}_reason')})")
             continue
         rank = chosen.get(f"rank_{score}")
+        guess = ", predicted" if scores.get(f"{score}_source") == PREDICTED else ""
         told.append(
-            f"{_name(score)} {scores[score]:.3f} nats"
+            f"{_name(score)} {scores[score]:.3f} nats{guess}"
             + (f" (rank {rank:.3f})" if rank is not None else "")
         )
     if scores.get("se_option"):

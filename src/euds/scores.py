@@ -13,10 +13,21 @@ import polars as pl
 from euds.damage import DamagedFileError, parse_json, read_parquet, read_parquet_metadata
 from euds.errors import OptionError, did_you_mean
 
-__all__ = ["SCORE_COLUMNS", "SYNONYMS", "ScoreTable", "canonical_score", "scorer_of"]
+__all__ = [
+    "MEASURED",
+    "PREDICTED",
+    "SCORE_COLUMNS",
+    "SYNONYMS",
+    "ScoreTable",
+    "canonical_score",
+    "scorer_of",
+]
 
 _PROVENANCE_METADATA = "euds.provenance"
 _TOLD = {"pool": str, "settings": dict, "stages": list, "inputs": list, "spent_seconds": dict}
+
+MEASURED, PREDICTED = "measured", "predicted"
+"""What the columns ``ge_source`` and ``se_source`` say after a cascade."""
 
 SYNONYMS = {
     "ie_xent": "ie",
@@ -69,11 +80,13 @@ class ScoreTable:
     ----------
     frame : polars.DataFrame
         ``id``, score columns, and for each scorer ``<scorer>_reason``: null where the score is
-        there, else why it is not.
+        there, else why it is not. After a cascade also ``ge_source`` and ``se_source``: whether a
+        score is measured or predicted.
     provenance : dict
         Per scorer what a reader should know (model, prompt, precision); under ``precision`` why
         the language model computes in it; under ``stages`` what was measured and how long it took;
-        under ``spent_seconds`` what each scorer cost in all, in this run and earlier ones. Times
+        under ``spent_seconds`` what each scorer cost in all, in this run and earlier ones; under
+        ``cascade`` what was predicted instead, and under ``cascade_spent`` what that took. Times
         are not saved.
     """
 
@@ -154,5 +167,6 @@ def _without_times(provenance: dict[str, Any]) -> dict[str, Any]:
         {name: stage[name] for name in ("stage", "recipe", "texts")}
         for stage in provenance.get("stages", [])
     ]
-    without = {name: value for name, value in provenance.items() if name != "spent_seconds"}
+    timed = ("spent_seconds", "cascade_spent")
+    without = {name: value for name, value in provenance.items() if name not in timed}
     return {**without, "stages": stages}

@@ -148,23 +148,33 @@ def score(
         If a score, task or setting is unknown, the options of a closed set are missing, or no text
         has the context that a score needs.
     """
-    asked = _scorer_names(scores)
+    asked = scorer_names(scores)
     if "ge_ifd" in asked:
         _check_contexts(pool)
     chosen = make_settings(**settings)
     shown = progress or default_progress()
     measurer = Measurer(store or Store.default(), engine or LocalEngine(), shown)
-    # Made once before: a mistake should not cost the time of trying out the model.
-    scorers = make_scorers(asked, chosen, label_names=pool.label_names)
-    provenance: dict[str, Any] = {"pool": pool.fingerprint, "settings": asdict(chosen)}
     try:
-        if {"ge", "se"} & set(asked):
-            tuning = measurer.engine.try_out(resolve(chosen.model), chosen.precision, shown)
-            provenance["precision"] = {"chosen": tuning.precision, "why": tuning.why}
-            scorers = make_scorers(asked, _tuned(chosen, tuning), label_names=pool.label_names)
+        scorers, provenance = tuned_scorers(pool, asked, chosen, measurer)
         return _score(pool, scorers, measurer, provenance)
     finally:
         shown.close()
+
+
+def tuned_scorers(
+    pool: Pool, asked: Sequence[str], settings: ScoreSettings, measurer: Measurer
+) -> tuple[list[Scorer], dict[str, Any]]:
+    """Return the scorers, with the model as it is best run here, and what a reader should know."""
+    # Made once before: a mistake should not cost the time of trying out the model.
+    scorers = make_scorers(asked, settings, label_names=pool.label_names)
+    provenance: dict[str, Any] = {"pool": pool.fingerprint, "settings": asdict(settings)}
+    if {"ge", "se"} & set(asked):
+        tuning = measurer.engine.try_out(
+            resolve(settings.model), settings.precision, measurer.progress
+        )
+        provenance["precision"] = {"chosen": tuning.precision, "why": tuning.why}
+        scorers = make_scorers(asked, _tuned(settings, tuning), label_names=pool.label_names)
+    return scorers, provenance
 
 
 def _tuned(settings: ScoreSettings, tuning: Tuning) -> ScoreSettings:
@@ -237,7 +247,8 @@ def _check_contexts(pool: Pool) -> None:
         )
 
 
-def _scorer_names(scores: Sequence[str]) -> list[str]:
+def scorer_names(scores: Sequence[str]) -> list[str]:
+    """Return the scorers of some scores, each once; an unknown score is the caller's mistake."""
     names = []
     for name in scores:
         scorer = scorer_of(name)

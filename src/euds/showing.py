@@ -12,6 +12,7 @@ from rich.table import Table
 
 from euds.errors import InputError, OptionError, did_you_mean
 from euds.runs import RunFolder
+from euds.scores import PREDICTED
 from euds.summary import shorten
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def _check_known(name: str, known: Sequence[str], what: str) -> None:
 
 
 def show_rows(rows: pl.DataFrame, console: Console) -> None:
-    """Print rows, one line each; of a run that keeps no texts, where they are."""
+    """Print rows, one line each; a predicted score has a tilde; without texts, where they are."""
     scores = [name for name in _SHOWN_SCORES if name in rows.columns]
     table = Table(box=None, pad_edge=False)
     table.add_column("id", no_wrap=True)
@@ -95,14 +96,14 @@ def show_rows(rows: pl.DataFrame, console: Console) -> None:
     has_texts = not rows["text"].has_nulls()
     table.add_column("text" if has_texts else "place", no_wrap=True, overflow="ellipsis")
     for row in rows.iter_rows(named=True):
-        values = [row[name] for name in scores]
+        values = [(row[name], row.get(f"{name}_source") == PREDICTED) for name in scores]
         table.add_row(
             escape(shorten(row["id"])),
             *(
-                f"{value:.3f}"
+                f"{'~' if is_guess else ''}{value:.3f}"
                 if isinstance(value, float)
                 else escape(str(value if value is not None else "-"))
-                for value in values
+                for value, is_guess in values
             ),
             "[green]kept[/]" if row["kept"] else f"[red]{escape(row['reason'])}[/]",
             escape(shorten(row["text"]) if has_texts else f"{row['file']}:{row['line']}"),

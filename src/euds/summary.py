@@ -35,8 +35,9 @@ def summarise(
     Returns
     -------
     dict
-        ``rows``, ``cut``, ``scoring``, and with a selection ``scores``, ``spearman``, ``options``,
-        ``languages``, ``warnings``, ``settings`` and ``examples``; plain values that JSON can hold.
+        ``rows``, ``cut``, ``scoring``, after a cascade ``cascade``, and with a selection
+        ``scores``, ``spearman``, ``options``, ``languages``, ``warnings``, ``settings`` and
+        ``examples``; plain values that JSON can hold.
     """
     scorers = [name for name in ("ie", "ge", "se") if f"{name}_reason" in table.frame.columns]
     unscored = {name: int(table.frame[f"{name}_reason"].is_not_null().sum()) for name in scorers}
@@ -55,6 +56,10 @@ def summarise(
             if "warning" in (notes := table.provenance.get(name, {}))
         ],
     }
+    if (cascade := table.provenance.get("cascade")) is not None:
+        spent = table.provenance.get("cascade_spent", {})
+        summary["cascade"] = {**cascade, **spent}
+        summary["warnings"] += cascade["warnings"]
     if selection is not None:
         summary["rows"]["kept"] = len(selection)
         summary["rows"]["dropped"] = selection.reasons

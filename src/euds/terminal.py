@@ -26,6 +26,7 @@ def show_summary(summary: dict[str, Any], console: Console) -> None:
         if found := summary.get(budget):
             console.print(escape(found["sentence"]), highlight=False)
     _show_rows(summary, console)
+    _show_cascade(summary, console)
     if search := summary.get("search"):
         console.print(f"Window    {escape(search['sentence'])}", highlight=False)
     if summary.get("scores"):
@@ -39,6 +40,15 @@ def show_summary(summary: dict[str, Any], console: Console) -> None:
     for warning in summary["warnings"]:
         console.print(f"[yellow]warning:[/] {escape(warning)}", highlight=False)
     _show_costs(summary, console)
+
+
+def _show_cascade(summary: dict[str, Any], console: Console) -> None:
+    cascade = summary.get("cascade")
+    if not cascade:
+        return
+    for number, line in enumerate([*cascade["sentences"], *cascade.get("costs", [])]):
+        head = "          " if number else "[bold]Cascade[/]   "
+        console.print(f"{head}{escape(line)}", highlight=False)
 
 
 def show_stability(found: dict[str, Any], path: Path, console: Console) -> None:

@@ -145,12 +145,24 @@ class SemanticOptionsScorer:
                 next_step="name them, for example --options positive,negative",
             )
 
-    def score(self, texts: Texts, measure: Measure) -> ScoreColumns:
-        """Score each text with the prompt that tells most."""
-        informations = self._informations(texts, measure)
+    def score(self, texts: Texts, measure: Measure, *, sample: Texts | None = None) -> ScoreColumns:
+        """Score each text with the prompt that tells most.
+
+        Parameters
+        ----------
+        texts : Texts
+            What to score.
+        measure : callable
+            Measures what the store does not hold.
+        sample : Texts, optional
+            Where ``texts`` is no random part of the pool, one that is: it chooses the prompt, and
+            its mean is taken off. By default ``texts``.
+        """
+        informations = self._informations(sample or texts, measure)
         best = self.candidates[int(np.argmax(informations))]
         keys, log_probs = self._normalised(best, texts, measure)
-        calibrated = self._calibrated(best, log_probs, measure)
+        like = log_probs if sample is None else self._normalised(best, sample, measure)[1]
+        calibrated = self._calibrated(best, log_probs, like, measure)
         finite = np.isfinite(log_probs).all(axis=1)
         frame = pl.DataFrame(
             {
@@ -191,8 +203,13 @@ class SemanticOptionsScorer:
         return rows["key"], (sums / tokens).reshape(shape)
 
     def _calibrated(
-        self, best: OptionLogProbs, log_probs: NDArray[np.float64], measure: Measure
+        self,
+        best: OptionLogProbs,
+        log_probs: NDArray[np.float64],
+        like: NDArray[np.float64],
+        measure: Measure,
     ) -> NDArray[np.float64]:
+        """Take off the baseline; where it is a mean, that of the rows ``like``."""
         if self.calibration == "content-free":
             empty = Texts.of([_CONTENT_FREE_TEXT])
             _, baseline = self._normalised(best, empty, measure)
@@ -203,6 +220,9 @@ class SemanticOptionsScorer:
                     next_step="use --calibration mean",
                 )
             return calibrate(log_probs, method=baseline[0])
+        finite = like[np.isfinite(like).all(axis=1)]
+        if self.calibration == "mean" and like is not log_probs and len(finite):
+            return calibrate(log_probs, method=finite.mean(axis=0))
         return calibrate(log_probs, method=self.calibration)
 
     def _notes(self, best: OptionLogProbs, informations: list[float]) -> dict[str, object]:

@@ -1,0 +1,205 @@
+"""What a cascade keeps of what complete scores keep, and what it costs.
+
+    python benchmarks/cascade.py [--pools "tweets;bbc-news"] [--rules igse,se,ge,auto] [--seeds 3]
+
+Each pool is scored in full once (what the store holds is not measured again). Then a cascade
+scores it anew at 10, 25 and 50 % of the questions, with several seeds for its sample: it finds its
+answers in the store, and what they took to measure is what it costs. Its selection of 16 % is
+compared with that from complete scores; so are one that leaves the last entropy out, and the share
+that any two selections of that size have in common by chance. Predictions are compared with what
+was left out: their order, and how many lie within the bar that was to hold 90 %.
+
+The automatic rule takes seconds for each selection, so it is run with one seed; so is a pool whose
+answers are sampled, since another seed would draw other answers.
+
+Writes results/cascade.json; pools and rules that are not asked for stay as they are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from euds import datasets
+from euds.cascading.cascade import Cascade, cascade
+from euds.pool import Pool
+from euds.progress import SilentProgress
+from euds.progress_bars import TerminalProgress
+from euds.reading import read
+from euds.scores import PREDICTED, ScoreTable
+from euds.scoring import score
+from euds.selection.ranks import spearman
+from euds.selection.select import select
+from euds.selection.stability import expected_jaccard
+from euds.vectors import Vectors, vectors_of
+
+RESULTS = Path(__file__).parent / "results" / "cascade.json"
+POOLS: dict[str, tuple[str, int, str | None]] = {
+    "tweets": ("tweets", 1_000, "sentiment"),
+    "bbc-news": ("bbc-news", 600, "topic"),
+    "tweets, sampled continuations": ("tweets", 500, None),
+}
+RULES = ("igse", "se", "ge", "auto")
+SHARES = (0.1, 0.25, 0.5)
+KEEP = 0.16
+ENTROPIES = ("ie", "ge", "se")
+
+
+def pool_named(name: str) -> Pool:
+    """Return the rows of a pool."""
+    source, rows, _ = POOLS[name]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "pool.jsonl"
+        datasets.write(source, path, rows=rows)
+        return read(path)
+
+
+def kept_texts(pool: Pool, ids: list[str]) -> set[str]:
+    """Return the keys of the texts kept."""
+    return set(pool.frame.filter(pool.frame["id"].is_in(ids))["key"])
+
+
+def likeness(kept: set[str], full: set[str]) -> dict[str, float]:
+    """Return what two selections share: of the second, and as a Jaccard similarity."""
+    return {
+        "share_of_kept": len(kept & full) / len(full),
+        "jaccard": len(kept & full) / len(kept | full),
+    }
+
+
+def predictions(found: Cascade, complete: ScoreTable) -> dict[str, dict[str, float | None]]:
+    """Return how far what was predicted is from what was left out."""
+    table = found.table.frame
+    told = {}
+    for name in found.results["measured"]:
+        guessed = (table[f"{name}_source"] == PREDICTED).fill_null(value=False)
+        own = table[name].filter(guessed).cast(float).to_numpy()
+        true = complete.frame[name].filter(guessed).cast(float).to_numpy()
+        bar = found.results["probe"][name]["bar"]
+        told[name] = {
+            "spearman": spearman(own, true),
+            "within_bar": None
+            if bar is None or not len(own)
+            else float((np.abs(own - true) <= bar).mean()),
+        }
+    return told
+
+
+def once(
+    pool: Pool,
+    complete: ScoreTable,
+    full: set[str],
+    vectors: Vectors,
+    *,
+    task: str | None,
+    rule: str,
+    share: float,
+    seed: int,
+) -> dict[str, Any]:
+    """Return what one cascade gave."""
+    found = cascade(
+        pool,
+        ENTROPIES,
+        keep=KEEP,
+        rule=rule,
+        share=share,
+        seed=seed,
+        vectors=vectors,
+        progress=SilentProgress(),
+        **({} if task is None else {"task": task}),
+    )
+    # The seed also decides ties and draws: what complete scores keep with the same one.
+    if seed:
+        again = select(pool, complete, keep=KEEP, rule=rule, vectors=vectors, seed=seed)
+        full = kept_texts(pool, again.ids)
+    results = found.results
+    return {
+        "seed": seed,
+        **likeness(kept_texts(pool, found.selection.ids), full),
+        "expected": results["overlap"]["expected"],
+        "sample": results["sample"],
+        "measured": results["measured"],
+        "undecided": results["undecided"],
+        "predictions": predictions(found, complete),
+        "seconds": results["seconds"],
+    }
+
+
+def of_pool(name: str, rules: list[str], seeds: int) -> dict[str, Any]:
+    """Return what cascades gave on one pool."""
+    task = POOLS[name][2]
+    pool = pool_named(name)
+    progress = TerminalProgress()
+    settings = {} if task is None else {"task": task}
+    try:
+        complete = score(pool, ENTROPIES, progress=progress, **settings)
+        vectors = vectors_of(pool.texts, progress=progress)
+    finally:
+        progress.close()
+    spent = complete.provenance["spent_seconds"]
+    texts = len(pool.texts)
+    found: dict[str, Any] = {
+        "texts": texts,
+        "task": task,
+        "full_seconds": spent["ge"] + spent["se"],
+        "seconds": spent,
+        "vector_seconds": vectors.seconds,
+        "rules": {},
+    }
+    for rule in rules:
+        chosen = select(pool, complete, keep=KEEP, rule=rule, vectors=vectors)
+        full = kept_texts(pool, chosen.ids)
+        kept = len(full)
+        told: dict[str, Any] = {
+            "by_chance": {
+                "share_of_kept": kept / texts,
+                "jaccard": expected_jaccard(kept, kept, texts),
+            },
+            "shares": {},
+        }
+        if rule in ("igse", "auto"):
+            without = select(
+                pool, complete, keep=KEEP, rule=rule, vectors=vectors, entropies=ENTROPIES[:2]
+            )
+            told["without_se"] = likeness(kept_texts(pool, without.ids), full)
+        for share in SHARES:
+            told["shares"][str(share)] = [
+                once(
+                    *(pool, complete, full, vectors),
+                    task=task,
+                    rule=rule,
+                    share=share,
+                    seed=seed,
+                )
+                for seed in range(1 if rule == "auto" or task is None else seeds)
+            ]
+            shown = [round(one["share_of_kept"], 3) for one in told["shares"][str(share)]]
+            print(f"{name}: {rule} at {share:.0%} of the questions keeps {shown}", flush=True)
+        found["rules"][rule] = told
+    return found
+
+
+def main() -> None:
+    """Measure what is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--pools", default=None, help="semicolons between")
+    parser.add_argument("--rules", default=",".join(RULES))
+    parser.add_argument("--seeds", type=int, default=3)
+    given = parser.parse_args()
+    results: dict[str, Any] = {"keep": KEEP, "pools": {}}
+    if RESULTS.exists():
+        results = json.loads(RESULTS.read_text("utf-8"))
+    for name in given.pools.split(";") if given.pools else POOLS:
+        found = of_pool(name, given.rules.split(","), given.seeds)
+        held = results["pools"].get(name, {"rules": {}})
+        results["pools"][name] = {**found, "rules": {**held["rules"], **found["rules"]}}
+        RESULTS.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()
