@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from euds.errors import EudsError, ModelError, StoreError
+from euds.errors import ModelError
 from euds.models.layers import check_layers
 from tests.fuzz_targets import NAMES, target
 
@@ -227,20 +227,3 @@ def test_a_gguf_file_cannot_speak_of_layers_and_widths_that_it_has_not(name):
 @pytest.mark.parametrize("size", [2**63, 2**40, 100])
 def test_a_header_of_weights_that_is_longer_than_its_file(size, tmp_path):
     assert not put("safetensors", size.to_bytes(8, "little") + b"{}")
-
-
-def test_a_damaged_file_of_a_store_that_cannot_be_written(tmp_path, monkeypatch):
-    from euds.store import Store
-
-    recipe = {"name": "m", "version": 1}
-    place = Store(tmp_path).folder(recipe)
-    place.mkdir(parents=True)
-    (place / f"{'0' * 32}.parquet").write_bytes(b"damaged")
-
-    def refuse(self, target):
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr("pathlib.Path.replace", refuse)
-    with pytest.raises(StoreError, match="cannot be set aside"):
-        Store(tmp_path).rows(recipe)
-    assert issubclass(StoreError, EudsError)
