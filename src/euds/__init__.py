@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from euds.selection.select import select
     from euds.selection.selection import Selection
     from euds.selection.stability import Stability, stability
+    from euds.verifying.verify import Verification, verify
 
 __all__ = [
     "Certificate",
@@ -39,6 +40,7 @@ __all__ = [
     "SmallestKeep",
     "Stability",
     "TrainingTime",
+    "Verification",
     "certify",
     "hold_out",
     "pilot",
@@ -49,6 +51,7 @@ __all__ = [
     "smallest_keep",
     "stability",
     "training_time",
+    "verify",
 ]
 
 _HOMES = {
@@ -63,6 +66,7 @@ _HOMES = {
     "SmallestKeep": "euds.proof.smallest_keep",
     "Stability": "euds.selection.stability",
     "TrainingTime": "euds.proof.training_time",
+    "Verification": "euds.verifying.verify",
     "certify": "euds.proof.certify",
     "hold_out": "euds.proof.holdout",
     "pilot": "euds.proof.pilot",
@@ -73,6 +77,7 @@ _HOMES = {
     "smallest_keep": "euds.proof.smallest_keep",
     "stability": "euds.selection.stability",
     "training_time": "euds.proof.training_time",
+    "verify": "euds.verifying.verify",
 }
 
 

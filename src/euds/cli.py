@@ -36,6 +36,7 @@ from euds.cli_options import (
     split_names,
 )
 from euds.cli_output import print_line, stdout_console, tell
+from euds.cli_trust import verify_and_show
 from euds.errors import EudsError, OptionError
 
 __all__ = ["app", "main"]
@@ -329,6 +330,18 @@ def stability(
 ) -> None:
     """Tell how much of a selection is luck: what stays with other seeds, samples and scores."""
     stability_and_show(run, others or [], seeds=seeds, quiet=quiet, as_json=as_json)
+
+
+@app.command(epilog="Examples:\n\neuds verify run\n\neuds verify run --json")
+def verify(
+    run: RunPath,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print problems, and nothing else.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
+) -> None:
+    """Check that a run folder is what a run wrote; asks no model. Exit code 1 if it is not."""
+    verify_and_show(run, quiet=quiet, as_json=as_json)
 
 
 @app.command(

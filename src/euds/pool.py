@@ -247,7 +247,7 @@ class Pool:
         metadata = pl.read_parquet_metadata(path)
         source = json.loads(metadata[_SOURCE_METADATA])
         source["columns"] = tuple(source["columns"])
-        frame = pl.read_parquet(path)
+        frame = pl.read_parquet(path, glob=False)
         names = [name for name in frame.columns if name.startswith(_RECORD_PREFIX)]
         records = frame.select(names).rename(lambda name: name.removeprefix(_RECORD_PREFIX))
         refused = pl.DataFrame(schema=REJECTED_SCHEMA) if rejected is None else rejected

@@ -12,7 +12,14 @@ import polars as pl
 
 from euds.errors import OptionError, did_you_mean
 
-__all__ = ["SCORE_COLUMNS", "SYNONYMS", "ScoreTable", "canonical_score", "scorer_of"]
+__all__ = [
+    "SCORE_COLUMNS",
+    "SYNONYMS",
+    "ScoreTable",
+    "canonical_score",
+    "scorer_of",
+    "without_times",
+]
 
 _PROVENANCE_METADATA = "euds.provenance"
 
@@ -106,17 +113,18 @@ class ScoreTable:
 
     def save(self, path: Path) -> None:
         """Write the table to one Parquet file that `load` reads."""
-        metadata = {_PROVENANCE_METADATA: json.dumps(_without_times(self.provenance))}
+        metadata = {_PROVENANCE_METADATA: json.dumps(without_times(self.provenance))}
         self.frame.write_parquet(path, metadata=metadata)
 
     @classmethod
     def load(cls, path: Path) -> ScoreTable:
         """Read a table that `save` wrote."""
         metadata = pl.read_parquet_metadata(path)
-        return cls(pl.read_parquet(path), json.loads(metadata.get(_PROVENANCE_METADATA, "{}")))
+        frame = pl.read_parquet(path, glob=False)
+        return cls(frame, json.loads(metadata.get(_PROVENANCE_METADATA, "{}")))
 
 
-def _without_times(provenance: dict[str, Any]) -> dict[str, Any]:
+def without_times(provenance: dict[str, Any]) -> dict[str, Any]:
     """Leave out what differs between equal runs, so that equal scores make equal files."""
     stages = [
         {name: stage[name] for name in ("stage", "recipe", "texts")}
