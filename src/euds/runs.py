@@ -279,7 +279,7 @@ class RunFolder:
             "checksums": {
                 entry.relative_to(self.path).as_posix(): digest_of(Path(os.path.realpath(entry)))
                 for entry in sorted(self.path.rglob("*"))
-                if entry.is_file() and not _is_hidden(entry.relative_to(self.path))
+                if entry.is_file() and _has_checksum(entry.relative_to(self.path))
             },
         }
         self._write_manifest(manifest)
@@ -365,6 +365,6 @@ def is_subset(name: str) -> bool:
     return bool(_SUBSET.fullmatch(name))
 
 
-def _is_hidden(path: Path) -> bool:
+def _has_checksum(path: Path) -> bool:
     # In the subset of a folder a name may well begin with a dot.
-    return path.parts[0].startswith(".")
+    return path.as_posix() != MANIFEST and not path.parts[0].startswith(".")

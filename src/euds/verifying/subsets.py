@@ -121,13 +121,13 @@ def _of_text(
 ) -> _Difference:
     source = pool.source
     header = (_MARK if source.bom else "") + (source.header or "")
-    room = len(records) * _ROOM_FOR_WEIGHT if weights is not None else 0
-    most = len(
-        (header + "".join(f"{record}{source.newline}" for record in records)).encode(
-            source.encoding
-        )
-    )
-    text = _content(path, most + room * 4 + 1).decode(source.encoding)
+    written = header + "".join(f"{record}{source.newline}" for record in records)
+    room = (1 + len(records)) * _ROOM_FOR_WEIGHT if weights is not None else 0
+    most = len(written.encode(source.encoding)) + 4 * room
+    content = _content(path, most + 1)
+    if len(content) > most:
+        return "a longer file", f"{len(records):,} rows"
+    text = content.decode(source.encoding)
     if weights is not None and source.header is not None:
         ending = header[len(header.rstrip("\r\n")) :]
         between = "\t" if source.format == "tsv" else ","
