@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from euds.proof.smallest_keep import SmallestKeep, smallest_keep
     from euds.proof.training_time import TrainingTime, training_time
     from euds.reading import read
+    from euds.replaying.replay import Replay, replay
     from euds.scores import ScoreTable
     from euds.scoring import score
     from euds.selection.select import select
@@ -35,6 +36,7 @@ __all__ = [
     "Pilot",
     "Pool",
     "Proof",
+    "Replay",
     "ScoreTable",
     "Selection",
     "SmallestKeep",
@@ -46,6 +48,7 @@ __all__ = [
     "pilot",
     "prove",
     "read",
+    "replay",
     "score",
     "select",
     "smallest_keep",
@@ -61,6 +64,7 @@ _HOMES = {
     "Pilot": "euds.proof.pilot",
     "Pool": "euds.pool",
     "Proof": "euds.proof.prove",
+    "Replay": "euds.replaying.replay",
     "ScoreTable": "euds.scores",
     "Selection": "euds.selection.selection",
     "SmallestKeep": "euds.proof.smallest_keep",
@@ -72,6 +76,7 @@ _HOMES = {
     "pilot": "euds.proof.pilot",
     "prove": "euds.proof.prove",
     "read": "euds.reading",
+    "replay": "euds.replaying.replay",
     "score": "euds.scoring",
     "select": "euds.selection.select",
     "smallest_keep": "euds.proof.smallest_keep",

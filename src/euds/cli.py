@@ -36,7 +36,8 @@ from euds.cli_options import (
     split_names,
 )
 from euds.cli_output import print_line, stdout_console, tell
-from euds.cli_trust import verify_and_show
+from euds.cli_recording import given_in, selecting_asked
+from euds.cli_trust import replay_and_show, verify_and_show
 from euds.errors import EudsError, OptionError
 
 __all__ = ["app", "main"]
@@ -150,15 +151,23 @@ def run(
             engine=engine,
             prepare=labelled.prepare,
             beside=labelled.validation_file,
+            held_out=labelled.held_out,
         )
         target = read_target(selecting.target, pool)
         request = labelled.with_budget(request)
-        selection = select_rows(
+        chosen, vectors = select_rows(
             *(pool, table, request, output, ledger), target=target, engine=engine
         )
-    selection = labelled.deliver(pool, selection, ledger)
+    columns = {"text": reading.text, "context": reading.context}
+    asked = selecting_asked(
+        *(selecting, request, output),
+        **{"columns": columns, "pool": pool, "target": target, "vectors": vectors},
+    )
+    selection, asked = labelled.deliver(pool, chosen, asked, ledger)
     finish(
         *(folder, pool, table, selection, ledger, output, inputs),
+        asked=asked,
+        base=Path.cwd(),
         report=report,
         no_subset=no_subset,
         weights=selecting.weights,
@@ -186,7 +195,7 @@ def score(
         ledger, folder, pool, table = read_and_score(
             inputs, reading, scoring, output, out, engine=engine
         )
-    finish(folder, pool, table, None, ledger, output, inputs)
+    finish(folder, pool, table, None, ledger, output, inputs, base=Path.cwd())
 
 
 @app.command(
@@ -215,12 +224,17 @@ def select(
         pool, table = folder.load_scored()
         target = read_target(selecting.target, pool)
     inputs = table.provenance["inputs"]
-    source = pool.source
-    request["against"] = read_against(selecting, text=source.text, context=source.context)
+    base = given_in(folder)
+    columns = {"text": pool.source.text, "context": pool.source.context}
+    request["against"] = read_against(selecting, **columns)
     if out is not None and out.resolve() != run.resolve():
         folder = RunFolder.create(out, inputs=inputs)
         folder.save_scored(pool, table)
-    selection = select_rows(pool, table, request, output, ledger, target=target)
+    selection, vectors = select_rows(pool, table, request, output, ledger, target=target)
+    asked = selecting_asked(
+        *(selecting, request, output),
+        **{"columns": columns, "pool": pool, "target": target, "vectors": vectors},
+    )
     finish(
         folder,
         pool,
@@ -232,6 +246,8 @@ def select(
         report=report,
         no_subset=no_subset,
         weights=selecting.weights,
+        asked=asked,
+        base=base,
     )
 
 
@@ -342,6 +358,36 @@ def verify(
 ) -> None:
     """Check that a run folder is what a run wrote; asks no model. Exit code 1 if it is not."""
     verify_and_show(run, quiet=quiet, as_json=as_json)
+
+
+@app.command(
+    epilog="Examples:\n\neuds replay run\n\n"
+    "euds replay run --pool moved/reviews.jsonl --out replayed"
+)
+def replay(
+    run: RunPath,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Where to write replay.json.", show_default="a new temporary folder"),
+    ] = None,
+    pool: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", help="Where the input is now.", show_default="where the run read it"
+        ),
+    ] = None,
+    use_store: Annotated[
+        bool,
+        typer.Option(
+            "--use-store/--no-store",
+            help="Take measurements from the store, or ask the models anew.",
+        ),
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
+) -> None:
+    """Repeat a run from its manifest, and compare. Exit code 1 if it comes out otherwise."""
+    replay_and_show(run, out=out, pool=pool, use_store=use_store, quiet=quiet, as_json=as_json)
 
 
 @app.command(

@@ -13,7 +13,7 @@ from euds.summary import shorten
 
 __all__ = ["AGAIN", "Kind", "Problem", "Told"]
 
-Kind = Literal["manifest", "file", "stranger", "content"]
+Kind = Literal["manifest", "file", "stranger", "content", "replay"]
 
 AGAIN = "run the same command again"
 _MOST_CHARACTERS = 200
@@ -25,9 +25,9 @@ class Problem:
 
     Parameters
     ----------
-    kind : {"manifest", "file", "stranger", "content"}
+    kind : {"manifest", "file", "stranger", "content", "replay"}
         What it is about: the manifest; a file that is missing or another; something that no run
-        wrote; what a file says.
+        wrote; what a file says; what came out otherwise when the run was repeated.
     what : str
         What is wrong, without a full stop.
     where : str
