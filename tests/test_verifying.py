@@ -22,7 +22,7 @@ from euds.runs import RunFolder
 from euds.scores import ScoreTable
 from euds.selection.select import select
 
-WORDS = "the a film was good bad very plot actor dull moving cold".split()
+WORDS = ["the", "a", "film", "was", "good", "bad", "very", "plot", "actor", "dull", "cold"]
 FILES = ("pool.parquet", "scores.parquet", "selection.parquet", "subset.jsonl", "rejected.jsonl")
 
 
@@ -383,9 +383,9 @@ def pool_of(path: Path, **wishes) -> Pool:
 
 
 FORMATS = {
-    "a.csv": 'text,n\r\n"two\r\nlines",1\r\nplain words,2\r\n"a ""quoted"" row",3\r\nlast row,4\r\n',
+    "a.csv": 'text,n\r\n"two\r\nlines",1\r\nplain words,2\r\n"a ""quoted"" row",3\r\nlast,4\r\n',
     "a.tsv": "text\tn\nsome words\t1\nmore words\t2\nthird row\t3\nfourth row\t4\n",
-    "a.jsonl": '{"text": "one row"}\n {"text":"an\\u00e4other"} \n{"text": "third"}\n{"text": "x y"}\n',
+    "a.jsonl": '{"text": "one row"}\n {"text":"\\u00e4"} \n{"text": "third"}\n{"text": "x y"}\n',
 }
 
 

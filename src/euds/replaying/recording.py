@@ -17,7 +17,7 @@ does not lose them.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from euds.vectors import DEFAULT_ENCODER, Vectors
 __all__ = [
     "READING",
     "again_recorded",
+    "faults_of_request",
     "hold_out_recorded",
     "other_recorded",
     "reading_recorded",
@@ -197,3 +198,64 @@ def seen_from(folder: Path, place: Path) -> str:
         return Path(os.path.relpath(there, here)).as_posix()
     except ValueError:  # on another drive
         return there.as_posix()
+
+
+_Shape = type | None | tuple["_Shape", ...] | list["_Shape"] | dict[str, "_Shape"]
+"""A type, one of several, a list of one, or an object with these fields and perhaps others."""
+
+_TEXT: _Shape = (str, None)
+_OTHER: _Shape = {"file": str, "fingerprint": str}
+_READING: _Shape = {
+    **dict.fromkeys(READING, _TEXT),
+    **{"inputs": [str], "max_rejected": (float, int), "rows": int, "fingerprint": str},
+}
+_HELD_OUT: _Shape = {
+    **{"part": (float, _OTHER), "closed_labels": bool, "remove_near_duplicates": bool},
+    "seed": int,
+}
+_SETTINGS: _Shape = {
+    **dict.fromkeys(("task", "entailment"), _TEXT),
+    **dict.fromkeys(("calibration", "model", "encoder", "precision"), str),
+    **dict.fromkeys(("max_tokens", "max_context_tokens", "answers", "max_new_tokens", "seed"), int),
+    **{"options": [str], "prompts": [str], "batch_tokens": (int, None)},
+}
+_SCORING: _Shape = {"scores": [str], "settings": _SETTINGS, "precision": _TEXT, "models": dict}
+_SELECTING: _Shape = {
+    **dict.fromkeys(("from", "rule", "quota"), _TEXT),
+    **dict.fromkeys(("soft", "guards"), bool),
+    **{"keep": (str, int, float, None), "keep_tokens": (int, None), "seed": int},
+    **{"interval": (str, [str], None), "entropies": [str], "always_keep": [str]},
+    **{"near_duplicates": str, "against": [_OTHER], "target": (_OTHER, None)},
+    "vectors": ({"encoder": str, "fingerprint": str, "precision": str}, None),
+}
+_REQUEST: Mapping[str, _Shape] = {
+    **{"from": _TEXT, "reading": _READING, "held_out": (_HELD_OUT, None), "scoring": _SCORING},
+    "selecting": (_SELECTING, None),
+}
+
+
+def faults_of_request(request: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the parts of a request that are not what `euds` records."""
+    for name, shape in _REQUEST.items():
+        if not _fits(request.get(name), shape):
+            yield name
+    scoring = request.get("scoring")
+    models = scoring.get("models") if isinstance(scoring, dict) else None
+    if isinstance(models, dict):
+        for role, model in models.items():
+            if not _fits(model, {"name": str, "fingerprint": str}):
+                yield f"scoring: models: {role}"
+
+
+def _fits(value: object, shape: _Shape) -> bool:
+    if isinstance(shape, tuple):
+        return any(_fits(value, one) for one in shape)
+    if isinstance(shape, list):
+        return isinstance(value, list) and all(_fits(one, shape[0]) for one in value)
+    if isinstance(shape, dict):
+        return isinstance(value, dict) and all(
+            name in value and _fits(value[name], one) for name, one in shape.items()
+        )
+    if shape is None:
+        return value is None
+    return isinstance(value, shape) and (shape is bool or not isinstance(value, bool))

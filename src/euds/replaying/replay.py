@@ -16,7 +16,8 @@ from euds.models.sources import resolve
 from euds.pool import Pool, Texts
 from euds.progress import Progress, SilentProgress
 from euds.replaying.comparing import compare_columns, compare_selections, other_records
-from euds.replaying.sources import Changed, Places, held_again, other_again, read_again
+from euds.replaying.recording import faults_of_request
+from euds.replaying.sources import ChangedError, Places, held_again, other_again, read_again
 from euds.runs import RunFolder
 from euds.scores import ScoreTable
 from euds.scoring import score
@@ -179,6 +180,14 @@ def _request(folder: RunFolder) -> Mapping[str, Any]:
             got=", ".join(sorted(unknown)),
             next_step="pip install --upgrade euds",
         )
+    faults = list(faults_of_request(request))
+    if faults:
+        raise StoreError(
+            "the manifest's request is none that euds records",
+            where=str(folder.path),
+            got=", ".join(faults),
+            next_step="run the same command again",
+        )
     return request  # type: ignore[no-any-return]
 
 
@@ -203,7 +212,7 @@ class _Again:
         try:
             pool = self._read(stored_pool, instead)
             arguments = self._arguments()
-        except Changed as error:
+        except ChangedError as error:
             self._tell(error.what, str(error.where), got=error.got, expected=error.expected)
             return
         if pool is None:
@@ -384,8 +393,8 @@ def _told(found: Mapping[str, Any]) -> list[str]:
         for name, one in scores["columns"].items():
             if one["largest"] is not None:
                 lines.append(
-                    f"{name:<10} largest difference {one['largest']:.3g}, in {one['rows']:,} rows "
-                    f"any; may be {one['tolerance']['amount']:.3g}"
+                    f"{name:<10} largest difference {one['largest']:.3g} (any in {one['rows']:,} "
+                    f"rows; allowed {one['tolerance']['amount']:.3g})"
                 )
     for name, one in (selection or {}).items():
         told = f"{one['rows']:,} rows differ, {one['kept']:,} of them in whether they are kept"

@@ -16,10 +16,10 @@ from euds.reading import read
 from euds.reading.inputs import STDIN
 from euds.replaying.recording import READING
 
-__all__ = ["Changed", "Places", "held_again", "other_again", "read_again"]
+__all__ = ["ChangedError", "Places", "held_again", "other_again", "read_again"]
 
 
-class Changed(InputError):
+class ChangedError(InputError):
     """A file of the run is there, and holds something else."""
 
 
@@ -88,13 +88,13 @@ def other_again(asked: Mapping[str, Any], places: Places, *, what: str) -> Pool:
     Raises
     ------
     InputError
-        If it is not to be had, cannot be read, or (`Changed`) holds other texts.
+        If it is not to be had, cannot be read, or (`ChangedError`) holds other texts.
     """
     name = asked["file"]
     path = places.find(name, what=what, next_step="put it there again")
     pool = read(path, **{one: asked[one] for one in READING if one in asked})
     if pool.texts.fingerprint != asked["fingerprint"]:
-        raise Changed(
+        raise ChangedError(
             f"{what} has changed since the run",
             where=name,
             got=f"texts with the fingerprint {pool.texts.fingerprint}",

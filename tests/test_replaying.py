@@ -1,0 +1,359 @@
+"""A run can be repeated from its manifest; what comes out otherwise is told."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+import euds
+from euds.cli import app
+from euds.errors import InputError, StoreError
+from euds.replaying import replay as module
+from euds.replaying.comparing import compare_columns, compare_selections
+from euds.scores import ScoreTable
+from tests.test_verifying import change_parquet, command, edit, of_row, reseal, write_films
+
+TOY = ("--text", "review", "--label", "stars", "--model", "toy", "--task", "sentiment", "--quiet")
+
+
+@pytest.fixture
+def folder(tmp_path, empty_cache, monkeypatch):
+    write_films(tmp_path / "films.jsonl")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run_and_replay(*options, replaying=(), exit_code=0):
+    command("run", "films.jsonl", *TOY, "--no-report", "--out", "run", *options)
+    return again("run", *replaying, exit_code=exit_code)
+
+
+def again(*arguments, exit_code=0):
+    arguments = (*arguments, "--json", "--quiet", "--out", "replayed")
+    told = json.loads(command("replay", *arguments, exit_code=exit_code))
+    assert told == json.loads(Path("replayed/replay.json").read_text())
+    assert told["replayed"] is (exit_code == 0)
+    return told
+
+
+def write_others(path, rows=10):
+    lines = Path("films.jsonl").read_text().splitlines()[:rows]
+    path.write_text("".join(f"{line.upper().replace('REVIEW', 'review')}\n" for line in lines))
+
+
+OPTIONS = {
+    "automatic": [],
+    "igse": ["--rule", "igse", "--keep", "0.2"],
+    "interval": ["--interval", "0.2:0.7", "--keep", "30"],
+    "raw interval": ["--interval", "ie_plugin=1.5:2.3"],
+    "tokens": ["--rule", "length", "--keep-tokens", "300"],
+    "soft": ["--soft", "--keep", "25", "--weights", "--seed", "3"],
+    "random": ["--rule", "random", "--seed", "7"],
+    "must stay": ["--rule", "ge", "--always-keep", "@ids.txt", "--no-guards"],
+    "labels": ["--rule", "random-stratified", "--keep", "20"],
+    "quota": ["--quota", "stars=equal", "--keep", "20"],
+    "against": ["--against", "others.jsonl", "--keep", "20"],
+    "target": ["--rule", "dsir", "--target", "others.jsonl", "--near-duplicates", "keep"],
+    "own prompt": ["--prompt", "Is this good? {text}", "--options", "yes,no", "--max-tokens", "9"],
+    "words only": ["--scores", "ie", "--rule", "ie"],
+    "everything": ["--rule", "full"],
+}
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+def test_a_run_comes_out_as_it_was(folder, options):
+    write_others(folder / "others.jsonl")
+    ids = euds.read("films.jsonl", text="review", max_rejected=0.5).frame["id"].to_list()
+    (folder / "ids.txt").write_text("\n".join(ids[:3]))
+    told = run_and_replay(*options)
+    assert told["problems"] == told["notes"] == []
+    nothing = {"rows": 0, "kept": 0, "ids": []}
+    assert told["selection"] == {"from_stored_scores": nothing, "from_scores_here": nothing}
+    columns = told["scores"]["columns"]
+    assert {"ie", "words", "ie_reason"} <= columns.keys()
+    assert not any(one["rows"] or one["beyond"] for one in columns.values())
+    assert told["scores"]["measured"] > 0 or options[:2] == ["--scores", "ie"]  # no model, no store
+
+
+def test_the_store_counts_only_if_asked_for_and_the_run_is_not_touched(folder):
+    told = run_and_replay()
+    before = {path.name: path.stat() for path in (folder / "run").iterdir()}
+    store = sorted((folder / "cache").rglob("*.parquet"))
+    assert told["scores"]["measured"] > 0
+    assert again("run", "--use-store")["scores"]["measured"] == 0
+    assert again("run", "--no-store")["scores"]["measured"] > 0
+    assert sorted((folder / "cache").rglob("*.parquet")) == store
+    assert {path.name: path.stat() for path in (folder / "run").iterdir()} == before
+
+
+def test_scores_alone_are_repeated(folder):
+    command("score", "films.jsonl", *TOY, "--out", "run")
+    told = again("run")
+    assert told["selection"] is None
+    assert told["scores"]["measured"] > 0
+    shown = command("replay", "run", "--quiet", "--out", "replayed")
+    assert "120 rows, the same" in shown
+    assert "run: replayed" in shown
+
+
+def test_what_was_selected_again_elsewhere_is_repeated(folder):
+    write_others(folder / "others.jsonl")
+    command("run", "films.jsonl", *TOY, "--no-report", "--out", "run")
+    command("select", "run", "--keep", 9, "--against", "others.jsonl", "--out", "deep/er", "-q")
+    assert again("deep/er")["selection"]["from_stored_scores"]["rows"] == 0
+    # After a kill there is no manifest; scores and pool suffice to select, and to repeat it.
+    (folder / "run" / "manifest.json").unlink()
+    command("select", "run", "--rule", "ge", "--keep", 5, "--quiet")
+    assert again("run")["reading"]["rows"] == {"run": 120, "here": 120}
+
+
+def test_a_run_moves_with_its_inputs(folder, monkeypatch):
+    run_and_replay()
+    (folder / "moved").mkdir()
+    for name in ("films.jsonl", "run"):
+        (folder / name).rename(folder / "moved" / name)
+    (folder / "elsewhere").mkdir()
+    monkeypatch.chdir(folder / "elsewhere")
+    again("../moved/run")
+
+
+def test_an_input_that_was_moved_is_asked_for(folder):
+    run_and_replay()
+    (folder / "films.jsonl").rename(folder / "renamed.jsonl")
+    ran = CliRunner().invoke(app, ["replay", "run"])
+    assert ran.exit_code == 2
+    with pytest.raises(InputError, match="not where it was") as caught:
+        euds.replay("run")
+    assert "--pool FILE" in str(caught.value)
+    assert again("run", "--pool", "renamed.jsonl")["problems"] == []
+    rows = [json.loads(one) for one in Path("renamed.jsonl").read_text().splitlines()[:-1]]
+    pl.DataFrame(rows).write_csv("films.csv")  # another format, the same samples
+    assert again("run", "--pool", "films.csv")["problems"] == []
+
+
+def test_a_pipe_is_gone(folder):
+    lines = (folder / "films.jsonl").read_text()
+    arguments = ["run", "-", *TOY, "--no-report", "--out", "run"]
+    assert CliRunner().invoke(app, arguments, input=lines).exit_code == 0
+    with pytest.raises(InputError, match="from a pipe"):
+        euds.replay("run")
+    again("run", "--pool", "films.jsonl")
+
+
+def test_a_changed_input_is_told_and_nothing_is_scored(folder):
+    run_and_replay()
+    lines = (folder / "films.jsonl").read_text().splitlines()
+    (folder / "films.jsonl").write_text("\n".join(lines[1:]))
+    told = again("run", exit_code=1)
+    (problem,) = told["problems"]
+    recorded = json.loads((folder / "run" / "manifest.json").read_text())["pool"]["fingerprint"]
+    assert "films.jsonl: the input is not what the run read" in problem
+    assert f"expected: 120 rows with {recorded}" in problem
+    assert "got: 119 rows" in problem
+    assert told["scores"] is told["selection"] is None
+
+
+def test_changed_labels_or_columns_are_told_though_the_texts_are_the_same(folder):
+    run_and_replay()
+    lines = (folder / "films.jsonl").read_text().splitlines()
+    lines[0] = lines[0].replace('"n": 0', '"n": 9')
+    turned = {"good": "bad", "bad": "good"}[json.loads(lines[1])["stars"]]
+    lines[1] = json.dumps({**json.loads(lines[1]), "stars": turned})
+    (folder / "films.jsonl").write_text("\n".join(lines))
+    told = again("run", exit_code=1)
+    assert told["reading"]["labels_differ"] == 1
+    assert told["reading"]["records_differ"] == 2
+    assert len(told["problems"]) == 2
+    assert told["selection"]["from_scores_here"]["rows"] == 0
+
+
+@pytest.mark.parametrize("option", ["--against", "--target"])
+def test_a_changed_file_beside_the_pool_is_told(folder, option):
+    write_others(folder / "others.jsonl")
+    rule = ["--rule", "dsir"] if option == "--target" else []
+    run_and_replay(option, "others.jsonl", *rule)
+    write_others(folder / "others.jsonl", rows=9)
+    told = again("run", exit_code=1)
+    assert f"others.jsonl: {option} has changed since the run" in told["problems"][0]
+    (folder / "others.jsonl").unlink()
+    with pytest.raises(InputError, match=f"{option} of the run is not where it was"):
+        euds.replay("run")
+
+
+def test_a_damaged_score_file_is_nothing_to_compare_with(folder):
+    run_and_replay()
+    path = folder / "run" / "scores.parquet"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match="damaged") as caught:
+        euds.replay("run")
+    assert "scores.parquet: the file is not the one" in str(caught.value)
+    ran = CliRunner().invoke(app, ["replay", "run"])
+    assert ran.exit_code == 1
+
+
+def test_a_stranger_in_the_folder_does_not_stop_it(folder):
+    run_and_replay()
+    (folder / "run" / "notes.txt").write_text("mine")
+    again("run")
+
+
+def test_a_score_that_was_tampered_with_is_found(folder):
+    run_and_replay("--rule", "igse")
+    change_parquet(folder / "run" / "scores.parquet", of_row("ge", 1.25))
+    reseal(folder / "run")
+    told = again("run", exit_code=1)
+    (problem,) = [one for one in told["problems"] if "column" in one]
+    assert "column ge: the scores differ by more than they may; got: 1 rows" in problem
+    assert told["scores"]["columns"]["ge"]["rows"] == 1
+    assert told["scores"]["columns"]["ie"]["rows"] == 0
+    assert told["scores"]["columns"]["ge"]["largest"] > 0.5
+
+
+def test_a_selection_that_was_tampered_with_is_found(folder):
+    run_and_replay("--rule", "igse", "--no-subset")
+    path = folder / "run" / "selection.parquet"
+    kept = pl.read_parquet(path)["kept"]
+    out, into = kept.arg_true()[0], (~kept).arg_true()[0]
+    change_parquet(path, of_row("kept", False, out))
+    change_parquet(path, of_row("reason", "above igse", out))
+    change_parquet(path, of_row("kept", True, into))
+    change_parquet(path, of_row("reason", None, into))
+    change_parquet(path, of_row("inclusion", 1.0, into))
+    reasons = pl.read_parquet(path).filter(~pl.col("kept"))["reason"].value_counts()
+    edit(
+        folder / "run",
+        lambda one: one["summary"]["rows"].update(dropped=dict(reasons.iter_rows())),
+    )
+    reseal(folder / "run")
+    told = again("run", exit_code=1)
+    assert "the same scores give another selection; got: 2 rows" in told["problems"][0]
+    assert told["selection"]["from_stored_scores"]["kept"] == 2
+    assert told["selection"]["from_scores_here"]["kept"] == 2
+
+
+def test_another_seed_in_the_request_is_another_selection(folder):
+    run_and_replay("--rule", "random")
+    edit(folder / "run", lambda one: one["request"]["selecting"].update(seed=1), resealed=True)
+    assert again("run", exit_code=1)["selection"]["from_stored_scores"]["kept"] > 0
+
+
+def test_another_model_under_the_name_is_told_and_not_asked(folder, monkeypatch):
+    run_and_replay()
+    toy = module.resolve("toy")
+    monkeypatch.setattr(module, "resolve", lambda name: type(toy)(name, "toy", "f" * 32, None))
+    found = euds.replay("run")
+    assert "the model toy is another here" in found.problems[0]
+    assert found.found["scores"] is None
+    assert found.found["selection"]["from_stored_scores"]["rows"] == 0
+
+
+def test_other_versions_are_told_and_do_no_harm_by_themselves(folder):
+    run_and_replay()
+    edit(folder / "run", lambda one: one["versions"].update(numpy="1.0", ray="2.9"), resealed=True)
+    notes = again("run")["notes"]
+    assert any(one.startswith("numpy: 1.0 made the run, ") for one in notes)
+    assert "ray: 2.9 made the run, not installed is here" in notes
+
+
+def test_an_older_run_says_exactly_why_it_cannot_be_repeated(folder):
+    run_and_replay()
+
+    def make_older(manifest):
+        del manifest["request"], manifest["manifest_checksum"]
+
+    edit(folder / "run", make_older)
+    with pytest.raises(InputError, match="does not record what was asked") as caught:
+        euds.replay("run")
+    assert "no request for reading, scoring, selecting" in str(caught.value)
+    assert f"written by euds {euds_version()} on 20" in str(caught.value)
+
+
+def euds_version() -> str:
+    from importlib.metadata import version
+
+    return version("euds")
+
+
+def test_a_request_of_a_newer_euds_is_not_half_repeated(folder):
+    run_and_replay()
+    edit(folder / "run", lambda one: one["request"]["selecting"].update(mood=1), resealed=True)
+    with pytest.raises(InputError, match="newer euds") as caught:
+        euds.replay("run")
+    assert "mood" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda one: one["selecting"].update(against=3),
+        lambda one: one["selecting"].update(keep=[[]]),
+        lambda one: one["selecting"].update(target={}),
+        lambda one: one["selecting"].update(vectors="x"),
+        lambda one: one["selecting"].update(seed="x"),
+        lambda one: one.update({"from": 7}),
+        lambda one: one.update(selecting=[]),
+    ],
+)
+def test_a_request_that_makes_no_sense_is_no_traceback(folder, change):
+    run_and_replay()
+    edit(folder / "run", lambda one: change(one["request"]), resealed=True)
+    with pytest.raises(euds.EudsError):
+        euds.replay("run")
+
+
+def test_the_run_folder_is_not_written_into(folder):
+    run_and_replay()
+    ran = CliRunner().invoke(app, ["replay", "run", "--out", "run"])
+    assert ran.exit_code == 2
+    assert not (folder / "run" / "replay.json").exists()
+    shown = command("replay", "run", "--quiet")
+    written = Path(shown.splitlines()[-1].removeprefix("Written").strip())
+    assert json.loads(written.read_text())["replayed"] is True
+    shutil.rmtree(written.parent)
+
+
+def test_differences_are_counted_by_id_and_held_against_the_tolerance():
+    stored = ScoreTable(
+        pl.DataFrame(
+            {
+                "id": ["a", "b", "c", "d"],
+                "ge": [1.0, 2.0, None, 4.0],
+                "ie": [1.0, 1.0, 1.0, 1.0],
+                "se_option": ["x", "y", None, "x"],
+                "ge_tokens": [3, 4, 5, 6],
+                "se": [0.5] * 4,
+            }
+        ),
+        {"se": {"mode": "label"}},
+    )
+    here = ScoreTable(
+        pl.DataFrame(
+            {
+                "id": ["d", "c", "b", "a"],
+                "ge": [4.0001, 1.0, 2.0, 1.0],
+                "ie": [1.0, 1.0, 1.0, 1.0 + 1e-6],
+                "se_option": ["x", None, "z", "x"],
+                "ge_tokens": [6, 5, 4, 2],
+            }
+        )
+    )
+    found = compare_columns(stored, here, precision="float32")
+    assert found["ge"].largest == pytest.approx(1e-4)
+    assert (found["ge"].rows, found["ge"].beyond) == (2, 1)  # a missing score is beyond
+    assert [one for one in found if not found[one].is_within] == [
+        *("ge", "ie", "se_option", "ge_tokens", "se")
+    ]
+    assert (found["se_option"].rows, found["se"].rows) == (1, 4)
+
+    columns = {"id": ["a", "b", "c"], "kept": [True, False, False], "reason": [None, "x", "y"]}
+    one = pl.DataFrame(columns)
+    two = pl.DataFrame({**columns, "kept": [False, True, False], "reason": ["x", None, "z"]})
+    found = compare_selections(one, two.reverse())
+    assert (found.rows, found.kept, found.ids) == (3, 2, ("a", "b", "c"))
