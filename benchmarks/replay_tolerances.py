@@ -21,7 +21,7 @@ from euds.scores import ScoreTable
 from euds.store import Store
 
 RESULTS = Path(__file__).parent / "results" / "replay_tolerances.json"
-ROWS = 50
+ROWS = 30
 CHANGES = {
     "another batch size": {"precision": "float32", "batch_tokens": 512},
     "bfloat16": {"precision": "bfloat16"},

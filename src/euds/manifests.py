@@ -23,6 +23,7 @@ from euds.plain_files import read_plain
 __all__ = [
     "CHECKSUM",
     "MANIFEST_VERSION",
+    "NewerRunError",
     "checksum_of",
     "faults_of",
     "package_versions",
@@ -35,6 +36,11 @@ MANIFEST_VERSION = 1
 """Goes up when a field changes its meaning or goes away; new fields do not raise it."""
 
 CHECKSUM = "manifest_checksum"
+
+
+class NewerRunError(StoreError):
+    """A newer euds made the run, in a form that this one does not know."""
+
 
 _PACKAGES = ("euds", "numpy", "polars", "scipy", "scikit-learn", "torch", "transformers")
 _MOST_BYTES = 256 << 20  # ids of rows that must stay are in it
@@ -111,7 +117,7 @@ def _check_version(version: object, where: str) -> None:
         )
     if version > MANIFEST_VERSION:
         here = importlib.metadata.version("euds")
-        raise StoreError(
+        raise NewerRunError(
             "the run was made by a newer euds, which writes its manifest in another way",
             where=where,
             got=f"manifest_version {version}",

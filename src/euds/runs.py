@@ -34,7 +34,14 @@ import polars as pl
 
 from euds.atomic import atomic_write, write_bytes_atomically
 from euds.errors import InputError, OptionError, StoreError
-from euds.manifests import MANIFEST_VERSION, package_versions, read_manifest, with_checksum
+from euds.manifests import (
+    MANIFEST_VERSION,
+    NewerRunError,
+    package_versions,
+    parse_manifest,
+    read_manifest,
+    with_checksum,
+)
 from euds.plain_files import UNREADABLE, digest_of
 from euds.pool import REJECTED_SCHEMA, Pool
 from euds.scores import ScoreTable
@@ -107,8 +114,8 @@ class RunFolder:
         if folder._manifest_path.exists() and inputs:
             earlier = None
             with contextlib.suppress(StoreError):  # a damaged manifest is replaced with its run
-                earlier = folder.manifest.get("inputs")
-            if earlier is not None and earlier != list(inputs):
+                earlier = parse_manifest(folder._manifest_path).get("inputs")
+            if isinstance(earlier, list) and earlier != list(inputs):
                 raise OptionError(
                     "the run folder holds a run of other inputs",
                     where=str(path),
@@ -150,6 +157,8 @@ class RunFolder:
         ------
         InputError
             If there is no run, or it was not finished.
+        NewerRunError
+            If a newer euds made it in another form.
         """
         folder = cls(path)
         if not path.is_dir():
@@ -168,7 +177,18 @@ class RunFolder:
                 next_step="run the same 'euds run' or 'euds score' command again: it goes on "
                 "where it was",
             )
+        folder._check_not_newer()
         return folder
+
+    def _check_not_newer(self) -> None:
+        """Refuse a run in a form that is not known here; damage is told where it matters."""
+        if self._manifest_path.exists():
+            try:
+                read_manifest(self._manifest_path)
+            except NewerRunError:
+                raise
+            except StoreError:
+                pass
 
     @property
     def _manifest_path(self) -> Path:
@@ -309,7 +329,10 @@ class RunFolder:
         ------
         InputError
             If there are none, or they do not belong together.
+        NewerRunError
+            If a newer euds made the run in another form.
         """
+        self._check_not_newer()
         if not ((self.path / POOL).exists() and (self.path / SCORES).exists()):
             RunFolder.open(self.path)
         pool, table = self.load_pool(), self.load_scores()
