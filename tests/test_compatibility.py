@@ -1,6 +1,6 @@
-"""What an earlier euds wrote can be used, and what a later one wrote is refused by name or left alone.
+"""What an earlier euds wrote can be used; what a later one wrote is refused by name or left alone.
 
-``fixtures/run-1`` is a run folder of manifest version 1; ``fixtures/run-before-requests`` one of the same
+``fixtures/run-1`` is a run folder of manifest version 1, ``fixtures/run-before-requests`` one of that
 version made before manifests recorded what was asked. Neither is ever made anew: they are what
 users have on their disks. A change of the format adds a folder.
 """
@@ -17,10 +17,10 @@ from typer.testing import CliRunner
 
 import euds
 from euds.cli import app
-from euds.errors import InputError, StoreError
+from euds.errors import InputError
 from euds.manifests import MANIFEST_VERSION
 from euds.store import Store
-from tests.test_verifying import command
+from tests.test_verifying import command, reseal
 
 FIXTURES = Path(__file__).parent / "fixtures"
 RUNS = ("run-1", "run-before-requests")
@@ -133,7 +133,7 @@ def test_a_store_of_an_older_version_may_lack_a_column(tmp_path):
 
 
 def test_results_of_a_newer_form_are_told(kept):
-    with pytest.raises(StoreError, match="newer euds"):
-        path = kept / "run-1" / "manifest.json"
-        path.write_text('{"manifest_version": 2}')
-        euds.replay(kept / "run-1")
+    run = kept / "run-1"
+    (run / "results.json").write_text('{"schema_version": 2}')
+    reseal(run)
+    assert "results are of another version; got: 2" in str(euds.verify(run))

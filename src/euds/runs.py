@@ -61,6 +61,7 @@ __all__ = [
     "RunFolder",
     "is_of_a_run",
     "is_subset",
+    "this_machine",
 ]
 
 Loaded = TypeVar("Loaded")
@@ -290,11 +291,7 @@ class RunFolder:
             "manifest_version": MANIFEST_VERSION,
             "written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "versions": package_versions(),
-            "machine": {
-                "system": platform.platform(),
-                "processor": platform.processor() or platform.machine(),
-                "cores": os.cpu_count(),
-            },
+            "machine": this_machine(),
             **content,
             "checksums": {
                 entry.relative_to(self.path).as_posix(): digest_of(Path(os.path.realpath(entry)))
@@ -371,6 +368,15 @@ class RunFolder:
                 got=(str(error) or type(error).__name__).splitlines()[0],
                 next_step="run the same command again",
             ) from error
+
+
+def this_machine() -> dict[str, Any]:
+    """Return what a reader of a manifest should know of this machine."""
+    return {
+        "system": platform.platform(),
+        "processor": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+    }
 
 
 def is_of_a_run(name: str) -> bool:

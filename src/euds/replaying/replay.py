@@ -18,7 +18,7 @@ from euds.progress import Progress, SilentProgress
 from euds.replaying.comparing import compare_columns, compare_selections, other_records
 from euds.replaying.recording import faults_of_request
 from euds.replaying.sources import ChangedError, Places, held_again, other_again, read_again
-from euds.runs import RunFolder
+from euds.runs import RunFolder, this_machine
 from euds.scores import ScoreTable
 from euds.scoring import score
 from euds.selection.select import select
@@ -128,8 +128,8 @@ def replay(
         If a model of the run is not on this machine.
     """
     root = Path(path)
-    _check_sound(root)
     folder = RunFolder.open(root)
+    _check_sound(root)
     request = _request(folder)
     with tempfile.TemporaryDirectory(prefix="euds-replay-") as thrown_away:
         store = Store.default() if use_store else Store(Path(thrown_away) / "store")
@@ -206,7 +206,7 @@ class _Again:
     def repeat(self, instead: str | Path | None) -> None:
         """Repeat everything that can be, until something makes the rest pointless."""
         self.found.update(dict.fromkeys(("versions", "models", "reading", "scores", "selection")))
-        self.found["versions"] = self._versions()
+        self.found["versions"], self.found["machine"] = self._versions(), self._machines()
         self.found["models"] = models = self._models()
         stored_pool, stored = self.folder.load_scored()
         try:
@@ -244,6 +244,14 @@ class _Again:
                 f"{one['here'] or 'not installed'} is here"
             )
         return {"run": there, "here": here}
+
+    def _machines(self) -> dict[str, Any]:
+        return {"run": self.folder.manifest["machine"], "here": this_machine()}
+
+    def _is_like_there(self) -> bool:
+        """Return whether nothing is known that could make a score differ."""
+        known = (self.found["versions"], self.found["machine"])
+        return all(one["run"] == one["here"] for one in known)
 
     def _models(self) -> dict[str, Any]:
         """Compare the models under the names that the run used."""
@@ -349,6 +357,12 @@ class _Again:
             "measured": sum(one["measured"] for one in stages),
             "columns": {name: one.to_dict() for name, one in columns.items()},
         }
+        moved = [name for name, one in columns.items() if one.rows]
+        if moved and self._is_like_there():
+            self.told.notes.append(
+                f"machine and packages are as in the run, and yet some values of "
+                f"{', '.join(moved)} are not the very same"
+            )
         for name, one in columns.items():
             if not one.is_within:
                 self._tell(
