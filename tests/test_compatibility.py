@@ -1,8 +1,8 @@
 """What an earlier euds wrote can be used; what a later one wrote is refused by name or left alone.
 
-``fixtures/run-1`` is a run folder of manifest version 1, ``fixtures/run-before-requests`` one of that
-version made before manifests recorded what was asked. Neither is ever made anew: they are what
-users have on their disks. A change of the format adds a folder.
+``fixtures/run-1`` is a run folder of manifest version 1, ``fixtures/run-before-requests`` one that
+was made before manifests recorded what was asked. Neither is ever made anew: they are what users
+have on their disks. A change of the format adds a folder.
 """
 
 from __future__ import annotations

@@ -28,6 +28,26 @@ def folder(tmp_path, empty_cache, monkeypatch):
     return tmp_path
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A run that nothing has happened to yet, made once."""
+    folder = tmp_path_factory.mktemp("made")
+    write_films(folder / "films.jsonl")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EUDS_CACHE", str(folder / "cache"))
+        patch.chdir(folder)
+        command("run", "films.jsonl", *TOY, "--rule", "igse", "--no-report", "--out", "run")
+    return folder
+
+
+@pytest.fixture
+def ran(made, folder):
+    """The folder of inputs, with that run."""
+    shutil.copytree(made / "run", folder / "run")
+    shutil.copytree(made / "cache", folder / "cache")
+    return folder
+
+
 def run_and_replay(*options, replaying=(), exit_code=0):
     command("run", "films.jsonl", *TOY, "--no-report", "--out", "run", *options)
     return again("run", *replaying, exit_code=exit_code)
@@ -80,15 +100,14 @@ def test_a_run_comes_out_as_it_was(folder, options):
     assert told["scores"]["measured"] > 0 or options[:2] == ["--scores", "ie"]  # no model, no store
 
 
-def test_the_store_counts_only_if_asked_for_and_the_run_is_not_touched(folder):
-    told = run_and_replay()
-    before = {path.name: path.stat() for path in (folder / "run").iterdir()}
-    store = sorted((folder / "cache").rglob("*.parquet"))
-    assert told["scores"]["measured"] > 0
+def test_the_store_counts_only_if_asked_for_and_the_run_is_not_touched(ran):
+    before = {path.name: path.stat() for path in (ran / "run").iterdir()}
+    store = sorted((ran / "cache").rglob("*.parquet"))
+    assert again("run")["scores"]["measured"] > 0
     assert again("run", "--use-store")["scores"]["measured"] == 0
     assert again("run", "--no-store")["scores"]["measured"] > 0
-    assert sorted((folder / "cache").rglob("*.parquet")) == store
-    assert {path.name: path.stat() for path in (folder / "run").iterdir()} == before
+    assert sorted((ran / "cache").rglob("*.parquet")) == store
+    assert {path.name: path.stat() for path in (ran / "run").iterdir()} == before
 
 
 def test_scores_alone_are_repeated(folder):
@@ -112,19 +131,17 @@ def test_what_was_selected_again_elsewhere_is_repeated(folder):
     assert again("run")["reading"]["rows"] == {"run": 120, "here": 120}
 
 
-def test_a_run_moves_with_its_inputs(folder, monkeypatch):
-    run_and_replay()
-    (folder / "moved").mkdir()
+def test_a_run_moves_with_its_inputs(ran, monkeypatch):
+    (ran / "moved").mkdir()
     for name in ("films.jsonl", "run"):
-        (folder / name).rename(folder / "moved" / name)
-    (folder / "elsewhere").mkdir()
-    monkeypatch.chdir(folder / "elsewhere")
+        (ran / name).rename(ran / "moved" / name)
+    (ran / "elsewhere").mkdir()
+    monkeypatch.chdir(ran / "elsewhere")
     again("../moved/run")
 
 
-def test_an_input_that_was_moved_is_asked_for(folder):
-    run_and_replay()
-    (folder / "films.jsonl").rename(folder / "renamed.jsonl")
+def test_an_input_that_was_moved_is_asked_for(ran):
+    (ran / "films.jsonl").rename(ran / "renamed.jsonl")
     ran = CliRunner().invoke(app, ["replay", "run"])
     assert ran.exit_code == 2
     with pytest.raises(InputError, match="not where it was") as caught:
@@ -145,26 +162,24 @@ def test_a_pipe_is_gone(folder):
     again("run", "--pool", "films.jsonl")
 
 
-def test_a_changed_input_is_told_and_nothing_is_scored(folder):
-    run_and_replay()
-    lines = (folder / "films.jsonl").read_text().splitlines()
-    (folder / "films.jsonl").write_text("\n".join(lines[1:]))
+def test_a_changed_input_is_told_and_nothing_is_scored(ran):
+    lines = (ran / "films.jsonl").read_text().splitlines()
+    (ran / "films.jsonl").write_text("\n".join(lines[1:]))
     told = again("run", exit_code=1)
     (problem,) = told["problems"]
-    recorded = json.loads((folder / "run" / "manifest.json").read_text())["pool"]["fingerprint"]
+    recorded = json.loads((ran / "run" / "manifest.json").read_text())["pool"]["fingerprint"]
     assert "films.jsonl: the input is not what the run read" in problem
     assert f"expected: 120 rows with {recorded}" in problem
     assert "got: 119 rows" in problem
     assert told["scores"] is told["selection"] is None
 
 
-def test_changed_labels_or_columns_are_told_though_the_texts_are_the_same(folder):
-    run_and_replay()
-    lines = (folder / "films.jsonl").read_text().splitlines()
+def test_changed_labels_or_columns_are_told_though_the_texts_are_the_same(ran):
+    lines = (ran / "films.jsonl").read_text().splitlines()
     lines[0] = lines[0].replace('"n": 0', '"n": 9')
     turned = {"good": "bad", "bad": "good"}[json.loads(lines[1])["stars"]]
     lines[1] = json.dumps({**json.loads(lines[1]), "stars": turned})
-    (folder / "films.jsonl").write_text("\n".join(lines))
+    (ran / "films.jsonl").write_text("\n".join(lines))
     told = again("run", exit_code=1)
     assert told["reading"]["labels_differ"] == 1
     assert told["reading"]["records_differ"] == 2
@@ -185,9 +200,8 @@ def test_a_changed_file_beside_the_pool_is_told(folder, option):
         euds.replay("run")
 
 
-def test_a_damaged_score_file_is_nothing_to_compare_with(folder):
-    run_and_replay()
-    path = folder / "run" / "scores.parquet"
+def test_a_damaged_score_file_is_nothing_to_compare_with(ran):
+    path = ran / "run" / "scores.parquet"
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
@@ -198,16 +212,14 @@ def test_a_damaged_score_file_is_nothing_to_compare_with(folder):
     assert ran.exit_code == 1
 
 
-def test_a_stranger_in_the_folder_does_not_stop_it(folder):
-    run_and_replay()
-    (folder / "run" / "notes.txt").write_text("mine")
+def test_a_stranger_in_the_folder_does_not_stop_it(ran):
+    (ran / "run" / "notes.txt").write_text("mine")
     again("run")
 
 
-def test_a_score_that_was_tampered_with_is_found(folder):
-    run_and_replay("--rule", "igse")
-    change_parquet(folder / "run" / "scores.parquet", of_row("ge", 1.25))
-    reseal(folder / "run")
+def test_a_score_that_was_tampered_with_is_found(ran):
+    change_parquet(ran / "run" / "scores.parquet", of_row("ge", 1.25))
+    reseal(ran / "run")
     told = again("run", exit_code=1)
     (problem,) = [one for one in told["problems"] if "column" in one]
     assert "column ge: the scores differ by more than they may; got: 1 rows" in problem
@@ -244,8 +256,7 @@ def test_another_seed_in_the_request_is_another_selection(folder):
     assert again("run", exit_code=1)["selection"]["from_stored_scores"]["kept"] > 0
 
 
-def test_another_model_under_the_name_is_told_and_not_asked(folder, monkeypatch):
-    run_and_replay()
+def test_another_model_under_the_name_is_told_and_not_asked(ran, monkeypatch):
     toy = module.resolve("toy")
     monkeypatch.setattr(module, "resolve", lambda name: type(toy)(name, "toy", "f" * 32, None))
     found = euds.replay("run")
@@ -254,36 +265,15 @@ def test_another_model_under_the_name_is_told_and_not_asked(folder, monkeypatch)
     assert found.found["selection"]["from_stored_scores"]["rows"] == 0
 
 
-def test_other_versions_are_told_and_do_no_harm_by_themselves(folder):
-    run_and_replay()
-    edit(folder / "run", lambda one: one["versions"].update(numpy="1.0", ray="2.9"), resealed=True)
+def test_other_versions_are_told_and_do_no_harm_by_themselves(ran):
+    edit(ran / "run", lambda one: one["versions"].update(numpy="1.0", ray="2.9"), resealed=True)
     notes = again("run")["notes"]
     assert any(one.startswith("numpy: 1.0 made the run, ") for one in notes)
     assert "ray: 2.9 made the run, not installed is here" in notes
 
 
-def test_an_older_run_says_exactly_why_it_cannot_be_repeated(folder):
-    run_and_replay()
-
-    def make_older(manifest):
-        del manifest["request"], manifest["manifest_checksum"]
-
-    edit(folder / "run", make_older)
-    with pytest.raises(InputError, match="does not record what was asked") as caught:
-        euds.replay("run")
-    assert "no request for reading, scoring, selecting" in str(caught.value)
-    assert f"written by euds {euds_version()} on 20" in str(caught.value)
-
-
-def euds_version() -> str:
-    from importlib.metadata import version
-
-    return version("euds")
-
-
-def test_a_request_of_a_newer_euds_is_not_half_repeated(folder):
-    run_and_replay()
-    edit(folder / "run", lambda one: one["request"]["selecting"].update(mood=1), resealed=True)
+def test_a_request_of_a_newer_euds_is_not_half_repeated(ran):
+    edit(ran / "run", lambda one: one["request"]["selecting"].update(mood=1), resealed=True)
     with pytest.raises(InputError, match="newer euds") as caught:
         euds.replay("run")
     assert "mood" in str(caught.value)
@@ -301,18 +291,16 @@ def test_a_request_of_a_newer_euds_is_not_half_repeated(folder):
         lambda one: one.update(selecting=[]),
     ],
 )
-def test_a_request_that_makes_no_sense_is_no_traceback(folder, change):
-    run_and_replay()
-    edit(folder / "run", lambda one: change(one["request"]), resealed=True)
+def test_a_request_that_makes_no_sense_is_no_traceback(ran, change):
+    edit(ran / "run", lambda one: change(one["request"]), resealed=True)
     with pytest.raises(euds.EudsError):
         euds.replay("run")
 
 
-def test_the_run_folder_is_not_written_into(folder):
-    run_and_replay()
-    ran = CliRunner().invoke(app, ["replay", "run", "--out", "run"])
-    assert ran.exit_code == 2
-    assert not (folder / "run" / "replay.json").exists()
+def test_the_run_folder_is_not_written_into(ran):
+    refused = CliRunner().invoke(app, ["replay", "run", "--out", "run"])
+    assert refused.exit_code == 2
+    assert not (ran / "run" / "replay.json").exists()
     shown = command("replay", "run", "--quiet")
     written = Path(shown.splitlines()[-1].removeprefix("Written").strip())
     assert json.loads(written.read_text())["replayed"] is True
@@ -357,3 +345,66 @@ def test_differences_are_counted_by_id_and_held_against_the_tolerance():
     two = pl.DataFrame({**columns, "kept": [False, True, False], "reason": ["x", None, "z"]})
     found = compare_selections(one, two.reverse())
     assert (found.rows, found.kept, found.ids) == (3, 2, ("a", "b", "c"))
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory):
+    from tests.models.conftest import save_bert
+
+    return save_bert(tmp_path_factory.mktemp("encoder"))
+
+
+@pytest.fixture
+def labelled(tmp_path, empty_cache, monkeypatch):
+    from tests.test_prove_command import write_rows
+
+    write_rows(tmp_path / "films.jsonl", 700, seed=1)
+    write_rows(tmp_path / "others.jsonl", 100, seed=2)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def is_sound_and_comes_again(run):
+    assert euds.verify(run).problems == ()
+    told = again(run)
+    assert told["selection"]["from_stored_scores"]["rows"] == 0
+    assert told["selection"]["from_scores_here"]["rows"] == 0
+    return told
+
+
+@pytest.mark.parametrize("margin", [60, 0.01], ids=["certified", "random rows instead"])
+def test_a_certified_run_comes_again_with_the_rows_that_were_set_aside(labelled, encoder, margin):
+    options = ("--scores", "ie", "--train-encoder", encoder, "--seeds", 2, "--keep", 100)
+    aside = ("--certify", "--validation", 0.4, "--margin", margin, "--no-report", "--out", "run")
+    command("run", "films.jsonl", *TOY, "--precision", "float32", *options, *aside)
+    told = is_sound_and_comes_again("run")
+    assert told["reading"]["rows"]["here"] == 700
+    request = json.loads((labelled / "run" / "manifest.json").read_text())["request"]
+    assert request["held_out"]["part"] == 0.4
+    assert request["selecting"]["rule"] == ("random-stratified" if margin < 1 else None)
+
+    # Other labels in the input set other rows aside.
+    lines = (labelled / "films.jsonl").read_text().splitlines()
+    rows = [json.loads(one) for one in lines]
+    del rows[0]["stars"], rows[1]["stars"]
+    (labelled / "films.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rows))
+    assert "other rows were set apart" in again("run", exit_code=1)["problems"][0]
+
+
+@pytest.mark.parametrize("test", ["others.jsonl", "0.3"])
+def test_the_subset_of_a_proof_comes_again(labelled, encoder, test):
+    proving = ("--train-encoder", encoder, "--trainer", "probe", "--seeds", 2, "--keep", "50")
+    rules = ("--rules", "auto,length", "--precision", "float32", "--out", "proof")
+    lines = (labelled / "films.jsonl").read_text().splitlines(keepends=True)
+    (labelled / "films.jsonl").write_text("".join(lines[:240]))
+    report = ["--no-report"] if test == "0.3" else []
+    command("prove", "films.jsonl", "--test", test, *TOY, *proving, *rules, *report)
+    told = is_sound_and_comes_again("proof")
+    assert told["models"]["vectors"]["is_same"]
+    if report:
+        return
+    (figure, *_) = (labelled / "proof" / "figures").iterdir()
+    figure.write_text("another")
+    assert "not the one that the run wrote" in str(euds.verify("proof"))
+    with pytest.raises(StoreError, match="damaged"):
+        euds.replay("proof")

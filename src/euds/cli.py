@@ -160,8 +160,7 @@ def run(
         )
     columns = {"text": reading.text, "context": reading.context}
     asked = selecting_asked(
-        *(selecting, request, output),
-        **{"columns": columns, "pool": pool, "target": target, "vectors": vectors},
+        selecting, request, output, columns=columns, pool=pool, target=target, vectors=vectors
     )
     selection, asked = labelled.deliver(pool, chosen, asked, ledger)
     finish(
@@ -232,8 +231,7 @@ def select(
         folder.save_scored(pool, table)
     selection, vectors = select_rows(pool, table, request, output, ledger, target=target)
     asked = selecting_asked(
-        *(selecting, request, output),
-        **{"columns": columns, "pool": pool, "target": target, "vectors": vectors},
+        selecting, request, output, columns=columns, pool=pool, target=target, vectors=vectors
     )
     finish(
         folder,

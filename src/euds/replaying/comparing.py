@@ -54,10 +54,13 @@ class Tolerance:
 _EXACT = Tolerance(0.0)
 _COUNTED = Tolerance(1e-9)  # sums of logarithms of counts
 
-# By precision: a text's mean over its tokens; a single token; the entropy over options.
-_ROUNDED = {"float32": (2e-4, 2e-3, 2e-3), "bfloat16": (0.24, 2.0, 0.24)}
-# Where a draw falls on the other side, all that follows it is another answer.
-_REDRAWN = {"float32": 0.02, "bfloat16": 1.0}
+# By precision: a text's mean over its tokens; a sum over a few tokens; the entropy over options.
+# Twice what they lie from float64 (float32) or float32 (bfloat16); see docs/verifying.md.
+_ROUNDED = {"float32": (2e-4, 1e-3, 2e-3), "bfloat16": (0.12, 0.4, 0.12)}
+# Near a tie another option is the likeliest; where a draw falls on the other side, all that follows
+# is another answer. Shares of rows.
+_OTHER_OPTION = {"float32": 0.01, "bfloat16": 0.1}
+_OTHER_DRAW = {"float32": 0.02, "bfloat16": 1.0}
 
 
 def tolerance_of(column: str, precision: str | None, *, is_drawn: bool = False) -> Tolerance:
@@ -87,9 +90,12 @@ def tolerance_of(column: str, precision: str | None, *, is_drawn: bool = False) 
         return Tolerance(2 * of_text)
     if column == "ge_hes":
         return Tolerance(of_token)
+    if column.endswith(("_cut", "_reason", "_tokens")):
+        return Tolerance(0.0, _OTHER_DRAW[precision] if scorer == "se" and is_drawn else 0.0)
+    if column == "se_option":
+        return Tolerance(0.0, _OTHER_OPTION[precision])
     if scorer == "se":
-        share = _REDRAWN[precision] if is_drawn else 0.0
-        return Tolerance(of_options, max(share, 0.01 if column == "se_option" else share))
+        return Tolerance(of_options, _OTHER_DRAW[precision] if is_drawn else 0.0)
     return _EXACT
 
 

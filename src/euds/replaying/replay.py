@@ -282,10 +282,11 @@ class _Again:
         asked, aside = self.request["reading"], self.request.get("held_out")
         places = Places(self.folder.path, self.request.get("from"))
         pool = read_again(asked, places, instead)
-        self.found["reading"] = found = {
+        found: dict[str, Any] = {
             "rows": {"run": asked["rows"], "here": len(pool)},
             "fingerprint": {"run": asked["fingerprint"], "here": pool.fingerprint},
         }
+        self.found["reading"] = found
         where = ", ".join(asked["inputs"]) if instead is None else str(instead)
         if pool.fingerprint != asked["fingerprint"]:
             self._tell(

@@ -45,8 +45,8 @@ def check_pool(root: Path, manifest: Mapping[str, Any], told: Told) -> Pool | No
                 got=pool.fingerprint,
                 expected=fingerprint,
             )
-        is_wrong = pl.any_horizontal(pl.col("id", "key", "text", "file", "line").is_null())
-        _tell_rows(told, POOL, frame, is_wrong, "rows lack an id, key, text, file or line")
+        lacks = pl.any_horizontal(pl.col("id", "key", "text", "file", "line").is_null())
+        _tell_rows(told, POOL, frame, lacks, "rows lack an id, key, text, file or line")
         _tell_rows(told, POOL, frame, frame["id"].is_duplicated(), "rows share their id")
         keys = [
             None if text is None else text_key(text, context)
@@ -147,9 +147,8 @@ def check_selection(
         what = "rows are neither kept nor have a reason, or both"
         _tell_rows(told, SELECTION, frame, is_wrong, what)
         fits = pl.col("inclusion").is_between(0, 1) & (~pl.col("kept") | (pl.col("inclusion") > 0))
-        is_wrong = ~fits.fill_null(value=False)
         what = "rows have no probability of inclusion, or were kept at none"
-        _tell_rows(told, SELECTION, frame, is_wrong, what)
+        _tell_rows(told, SELECTION, frame, ~fits.fill_null(value=False), what)
         stranger = ~pl.col("duplicate_of").is_in(frame["id"].implode())
         what = "rows repeat one that is not there"
         _tell_rows(told, SELECTION, frame, stranger.fill_null(value=False), what)

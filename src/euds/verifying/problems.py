@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from types import TracebackType
 from typing import Literal
 
 from euds.errors import EudsError
@@ -74,8 +73,16 @@ class Told:
         next_step: str | None = AGAIN,
     ) -> None:
         """Add a problem."""
-        told = (None if one is None else str(one) for one in (got, expected))
-        self.problems.append(Problem(kind, what, where, *told, next_step))
+        self.problems.append(
+            Problem(
+                kind,
+                what,
+                where,
+                got=None if got is None else str(got),
+                expected=None if expected is None else str(expected),
+                next_step=next_step,
+            )
+        )
 
     def differ(self, what: str, where: str, *, got: object, expected: object) -> bool:
         """Add a problem with a content if the two are not equal; return whether they are not."""
@@ -84,20 +91,38 @@ class Told:
         self.problem("content", what, where, got=got, expected=expected)
         return True
 
-    @contextlib.contextmanager
-    def reading(self, where: str, *, kind: Kind = "content") -> Iterator[None]:
-        """Tell of what cannot be read instead of raising it."""
-        try:
-            yield
-        except EudsError as error:
-            self.problem(
-                kind,
+    def reading(self, where: str, *, kind: Kind = "content") -> Reading:
+        """Return a context that tells of what cannot be read instead of raising it."""
+        return Reading(self, where, kind)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A context in which what cannot be read becomes a problem; see `Told.reading`."""
+
+    told: Told
+    where: str
+    kind: Kind
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(
+        self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None
+    ) -> bool:
+        """Tell of an error, unless it is a mistake of our own or an interrupt."""
+        if isinstance(error, EudsError):
+            self.told.problem(
+                self.kind,
                 error.what,
-                where,
+                self.where,
                 got=error.got,
                 expected=error.expected,
                 next_step=error.next_step or AGAIN,
             )
-        except UNREADABLE as error:
+            return True
+        if isinstance(error, UNREADABLE):
             lines = str(error).splitlines() or [type(error).__name__]
-            self.problem(kind, "the file cannot be read", where, got=lines[0])
+            self.told.problem(self.kind, "the file cannot be read", self.where, got=lines[0])
+            return True
+        return False
