@@ -15,7 +15,9 @@ import pytest
 from typer.testing import CliRunner
 
 import euds
+from euds import plain_files
 from euds.cli import app
+from euds.errors import StoreError
 from euds.manifests import checksum_of
 from euds.pool import Pool
 from euds.runs import RunFolder
@@ -271,6 +273,20 @@ def test_a_link_to_a_folder_is_not_followed(run):
     assert "figures: a link that this run did not write" in found
 
 
+def test_what_is_no_plain_file_is_not_even_opened(run, monkeypatch):
+    for name in ("pool.parquet", "manifest.json"):
+        (run / name).unlink()
+        os.mkfifo(run / name)
+
+    def opened(path, *_, **__):
+        raise AssertionError(path)
+
+    monkeypatch.setattr(plain_files.os, "open", opened)
+    assert "this is a pipe, not a file" in "\n".join(problems(run))
+    with pytest.raises(StoreError, match="a pipe"):
+        plain_files.digest_of(run / "pool.parquet")
+
+
 def test_no_folder_is_the_users_mistake(tmp_path):
     ran = CliRunner().invoke(app, ["verify", str(tmp_path / "nowhere")])
     assert ran.exit_code == 2
@@ -409,9 +425,15 @@ def test_subsets_of_every_text_format_are_compared(tmp_path, name, ending, weigh
     select(pool, rule="random", keep=3, near_duplicates="keep", seed=5).write(
         whole / subset.name, weights=weights
     )
+    written = subset.read_bytes()
     shutil.copy(whole / subset.name, subset)
     reseal(run)
     assert "not those that the selection keeps" in "\n".join(problems(run))
+    if not ending:
+        more = ("last row,4\r\n" if name == "a.csv" else "x\n").encode("utf-16-le")
+        subset.write_bytes(written + more)
+        reseal(run)
+        assert "not those that the selection keeps" in "\n".join(problems(run))
 
 
 def write_run(path: Path, run: Path, *, weights: bool = False) -> Path:
