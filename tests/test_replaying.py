@@ -61,6 +61,10 @@ def again(*arguments, exit_code=0):
     return told
 
 
+def what_is_in(folder):
+    return {one.name: (one.stat().st_mtime_ns, one.read_bytes()) for one in folder.iterdir()}
+
+
 def write_others(path, rows=10):
     lines = Path("films.jsonl").read_text().splitlines()[:rows]
     path.write_text("".join(f"{line.upper().replace('REVIEW', 'review')}\n" for line in lines))
@@ -101,13 +105,13 @@ def test_a_run_comes_out_as_it_was(folder, options):
 
 
 def test_the_store_counts_only_if_asked_for_and_the_run_is_not_touched(ran):
-    before = {path.name: path.stat() for path in (ran / "run").iterdir()}
+    before = what_is_in(ran / "run")
     store = sorted((ran / "cache").rglob("*.parquet"))
     assert again("run")["scores"]["measured"] > 0
     assert again("run", "--use-store")["scores"]["measured"] == 0
     assert again("run", "--no-store")["scores"]["measured"] > 0
     assert sorted((ran / "cache").rglob("*.parquet")) == store
-    assert {path.name: path.stat() for path in (ran / "run").iterdir()} == before
+    assert what_is_in(ran / "run") == before
 
 
 def test_scores_alone_are_repeated(folder):
@@ -123,11 +127,12 @@ def test_scores_alone_are_repeated(folder):
 def test_what_was_selected_again_elsewhere_is_repeated(folder):
     write_others(folder / "others.jsonl")
     command("run", "films.jsonl", *TOY, "--no-report", "--out", "run")
-    command("select", "run", "--keep", 9, "--against", "others.jsonl", "--out", "deep/er", "-q")
+    quietly = ("--no-report", "--quiet")
+    command("select", "run", "--keep", 9, "--against", "others.jsonl", "--out", "deep/er", *quietly)
     assert again("deep/er")["selection"]["from_stored_scores"]["rows"] == 0
     # After a kill there is no manifest; scores and pool suffice to select, and to repeat it.
     (folder / "run" / "manifest.json").unlink()
-    command("select", "run", "--rule", "ge", "--keep", 5, "--quiet")
+    command("select", "run", "--rule", "ge", "--keep", 5, *quietly)
     assert again("run")["reading"]["rows"] == {"run": 120, "here": 120}
 
 
@@ -407,10 +412,21 @@ def test_a_certified_run_comes_again_with_the_rows_that_were_set_aside(labelled,
 
 @pytest.mark.parametrize("test", ["others.jsonl", "0.3"])
 def test_the_subset_of_a_proof_comes_again(labelled, encoder, test):
-    proving = ("--train-encoder", encoder, "--trainer", "probe", "--seeds", 2, "--keep", "50")
+    mine = Path(shutil.copytree(encoder, labelled / "encoder"))
+    proving = ("--train-encoder", mine, "--trainer", "probe", "--seeds", 2, "--keep", "50")
     rules = ("--rules", "auto,length", "--precision", "float32", "--out", "proof")
     lines = (labelled / "films.jsonl").read_text().splitlines(keepends=True)
     (labelled / "films.jsonl").write_text("".join(lines[:240]))
     command("prove", "films.jsonl", "--test", test, *TOY, *proving, *rules, "--no-report")
     told = is_sound_and_comes_again("proof")
     assert told["models"]["vectors"]["is_same"]
+    if test == "0.3":
+        return
+    # Another encoder: the scores come again, and no selection is held against it.
+    config = mine / "config.json"
+    config.write_text(config.read_text().replace("{", '{"another": 1,', 1))
+    told = again("proof", exit_code=1)
+    assert "the vectors" in told["problems"][0]
+    assert "is another here" in told["problems"][0]
+    assert (told["selection"], len(told["problems"])) == (None, 1)
+    assert told["scores"]["columns"]["ge"]["rows"] == 0

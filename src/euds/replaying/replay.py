@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from euds.atomic import write_bytes_atomically
 from euds.errors import InputError, OptionError, StoreError
@@ -211,21 +211,22 @@ class _Again:
         stored_pool, stored = self.folder.load_scored()
         try:
             pool = self._read(stored_pool, instead)
-            arguments = self._arguments()
+            arguments = None if pool is None else self._arguments()
         except ChangedError as error:
             self._tell(error.what, str(error.where), got=error.got, expected=error.expected)
             return
         if pool is None:
             return
-        if arguments is not None:
+        other = {role for role, one in models.items() if not one["is_same"]}
+        if arguments is not None and "vectors" not in other:
             self.found["selection"] = {}
-            vectors = self._vectors(stored_pool)
-            self._select("from_stored_scores", stored_pool, stored, {**arguments, **vectors})
-        if not all(one["is_same"] for one in models.values()):
+            arguments["vectors"] = self._vectors(stored_pool)
+            self._select("from_stored_scores", stored_pool, stored, arguments)
+        if other - {"vectors"}:
             return
         table = self._score(pool, stored)
-        if arguments is not None:
-            self._select("from_scores_here", pool, table, {**arguments, **vectors})
+        if arguments is not None and "vectors" not in other:
+            self._select("from_scores_here", pool, table, arguments)
 
     def _tell(self, what: str, where: str, *, got: object = None, expected: object = None) -> None:
         self.told.problem("replay", what, where, got=got, expected=expected, next_step=None)
@@ -330,21 +331,18 @@ class _Again:
         given = {name: asked[name] for name in _SELECTING if name in asked}
         return {**given, "against": against, "target": target}
 
-    def _vectors(self, pool: Pool) -> dict[str, Any]:
+    def _vectors(self, pool: Pool) -> Vectors | Literal[False]:
         """Make the sentence vectors again; where the run had none, there are none."""
         asked = self._vectors_asked()
         if asked is None:
-            return {"vectors": False}
-        if not self.found["models"]["vectors"]["is_same"]:
-            return {"vectors": False}
-        made: Vectors = vectors_of(
+            return False
+        return vectors_of(
             pool.texts,
             encoder=asked["encoder"],
             precision=asked["precision"],
             store=self.store,
             progress=self.progress,
         )
-        return {"vectors": made}
 
     def _score(self, pool: Pool, stored: ScoreTable) -> ScoreTable:
         """Score again, in the precision that the run chose, and compare."""
