@@ -7,7 +7,7 @@ EUDS := $(BIN)/euds
 DEMO := demo
 export HF_HUB_OFFLINE = 1
 
-.PHONY: setup demo demo-prove test check bench bench-prove bench-speed docs format clean
+.PHONY: setup demo demo-prove test check audit bench bench-prove bench-speed bench-faults bench-fuzz docs format clean
 
 setup: $(VENV)/.ready
 
@@ -52,6 +52,11 @@ check: setup
 	$(BIN)/python benchmarks/labelled_pages.py --check
 	$(BIN)/python benchmarks/automatic_page.py --check
 	$(BIN)/python benchmarks/ray_page.py --check
+	$(BIN)/python benchmarks/cascade_page.py --check
+	$(BIN)/python benchmarks/fuzz_page.py --check
+
+audit: setup  ## the pinned packages against databases of known vulnerabilities; 2 = could not be checked
+	$(BIN)/python scripts/audit.py
 
 bench: setup $(VENV)/.ray  ## everything that takes longer: slow tests, then each claim of the documents
 	$(BIN)/python -m pytest -m slow
@@ -60,8 +65,20 @@ bench: setup $(VENV)/.ray  ## everything that takes longer: slow tests, then eac
 	$(BIN)/python benchmarks/regime.py
 	$(BIN)/python benchmarks/labelled_pages.py
 	$(BIN)/python benchmarks/near_duplicates.py
+	$(BIN)/python benchmarks/replay_tolerances.py
+	$(BIN)/python benchmarks/cascade.py
+	$(BIN)/python benchmarks/cascade_page.py
+	$(MAKE) bench-faults
+	$(MAKE) bench-fuzz
 	$(MAKE) bench-speed
 	$(MAKE) bench-prove
+
+bench-faults: setup  ## every kind of fault many times, at random moments
+	$(BIN)/python benchmarks/faults.py
+
+bench-fuzz: setup  ## changed and hostile bytes to everything that reads files
+	$(BIN)/python benchmarks/fuzz.py
+	$(BIN)/python benchmarks/fuzz_page.py
 
 bench-prove: setup  ## the protocol on real data and stress pools; resumable, says the hours first
 	$(BIN)/python benchmarks/proofs.py

@@ -151,7 +151,14 @@ def _run() -> Path:
     run.save_scored(pool, table)
     run.save_selection(selection)
     summary = {**summarise(pool, table, selection), "examples": [], "settings": selection.settings}
-    run.save_manifest({"inputs": [str(folder / "in.jsonl")], "summary": summary})
+    run.save_manifest(
+        {
+            "inputs": [str(folder / "in.jsonl")],
+            "pool": {"rows": len(pool), "fingerprint": pool.fingerprint},
+            "provenance": table.provenance,
+            "summary": summary,
+        }
+    )
     # Without checksums, or nothing but an undamaged file would ever be opened.
     manifest = json.loads((folder / "run" / "manifest.json").read_text())
     (folder / "run" / "manifest.json").write_text(json.dumps({**manifest, "checksums": {}}))

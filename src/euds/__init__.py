@@ -23,11 +23,13 @@ if TYPE_CHECKING:
     from euds.proof.smallest_keep import SmallestKeep, smallest_keep
     from euds.proof.training_time import TrainingTime, training_time
     from euds.reading import read
+    from euds.replaying.replay import Replay, replay
     from euds.scores import ScoreTable
     from euds.scoring import score
     from euds.selection.select import select
     from euds.selection.selection import Selection
     from euds.selection.stability import Stability, stability
+    from euds.verifying.verify import Verification, verify
 
 __all__ = [
     "Cascade",
@@ -38,11 +40,13 @@ __all__ = [
     "Pilot",
     "Pool",
     "Proof",
+    "Replay",
     "ScoreTable",
     "Selection",
     "SmallestKeep",
     "Stability",
     "TrainingTime",
+    "Verification",
     "cascade",
     "certify",
     "forget",
@@ -51,11 +55,13 @@ __all__ = [
     "pilot",
     "prove",
     "read",
+    "replay",
     "score",
     "select",
     "smallest_keep",
     "stability",
     "training_time",
+    "verify",
 ]
 
 _HOMES = {
@@ -67,11 +73,13 @@ _HOMES = {
     "Pilot": "euds.proof.pilot",
     "Pool": "euds.pool",
     "Proof": "euds.proof.prove",
+    "Replay": "euds.replaying.replay",
     "ScoreTable": "euds.scores",
     "Selection": "euds.selection.selection",
     "SmallestKeep": "euds.proof.smallest_keep",
     "Stability": "euds.selection.stability",
     "TrainingTime": "euds.proof.training_time",
+    "Verification": "euds.verifying.verify",
     "cascade": "euds.cascading.cascade",
     "certify": "euds.proof.certify",
     "forget": "euds.forgetting",
@@ -80,11 +88,13 @@ _HOMES = {
     "pilot": "euds.proof.pilot",
     "prove": "euds.proof.prove",
     "read": "euds.reading",
+    "replay": "euds.replaying.replay",
     "score": "euds.scoring",
     "select": "euds.selection.select",
     "smallest_keep": "euds.proof.smallest_keep",
     "stability": "euds.selection.stability",
     "training_time": "euds.proof.training_time",
+    "verify": "euds.verifying.verify",
 }
 
 

@@ -40,7 +40,9 @@ from euds.cli_options import (
     split_names,
 )
 from euds.cli_output import harmless, print_line, stdout_console, tell
+from euds.cli_recording import given_in, selecting_asked
 from euds.cli_texts import with_texts
+from euds.cli_trust import replay_and_show, verify_and_show
 from euds.errors import EudsError, OptionError
 
 __all__ = ["app", "main"]
@@ -174,15 +176,22 @@ def run(
             beside=labelled.validation_file,
             cascade=cascade,
             request=lambda: labelled.with_budget(request),
+            held_out=labelled.held_out,
         )
         target = read_target(selecting.target, pool)
         request = labelled.with_budget(request)
-        selection = select_rows(
+        chosen, vectors = select_rows(
             *(pool, table, request, output, ledger), target=target, engine=engine
         )
-    selection = labelled.deliver(pool, selection, ledger)
+    columns = {"text": reading.text, "context": reading.context}
+    asked = selecting_asked(
+        selecting, request, output, columns=columns, pool=pool, target=target, vectors=vectors
+    )
+    selection, asked = labelled.deliver(pool, chosen, asked, ledger)
     finish(
         *(folder, pool, table, selection, ledger, output, inputs),
+        asked=asked,
+        base=Path.cwd(),
         report=report,
         no_subset=no_subset,
         weights=selecting.weights,
@@ -212,7 +221,7 @@ def score(
         ledger, folder, pool, table = read_and_score(
             inputs, reading, scoring, output, out, engine=engine, cascade=cascade
         )
-    finish(folder, pool, table, None, ledger, output, inputs)
+    finish(folder, pool, table, None, ledger, output, inputs, base=Path.cwd())
 
 
 @app.command(
@@ -244,12 +253,16 @@ def select(
         pool = with_texts(pool, inputs, run)
         target = read_target(selecting.target, pool)
     output = replace(output, no_texts=output.no_texts or not had_texts)
-    source = pool.source
-    request["against"] = read_against(selecting, text=source.text, context=source.context)
+    base = given_in(folder)
+    columns = {"text": pool.source.text, "context": pool.source.context}
+    request["against"] = read_against(selecting, **columns)
     is_new = out is not None and out.resolve() != run.resolve()
     if out is not None and is_new:
         folder = RunFolder.create(out, inputs=inputs)
-    selection = select_rows(pool, table, request, output, ledger, target=target)
+    selection, vectors = select_rows(pool, table, request, output, ledger, target=target)
+    asked = selecting_asked(
+        selecting, request, output, columns=columns, pool=pool, target=target, vectors=vectors
+    )
     if is_new or (had_texts and output.no_texts):
         folder.save_scored(pool, table, texts=not output.no_texts)
     finish(
@@ -263,6 +276,8 @@ def select(
         report=report,
         no_subset=no_subset,
         weights=selecting.weights,
+        asked=asked,
+        base=base,
     )
 
 
@@ -361,6 +376,48 @@ def stability(
 ) -> None:
     """Tell how much of a selection is luck: what stays with other seeds, samples and scores."""
     stability_and_show(run, others or [], seeds=seeds, quiet=quiet, as_json=as_json)
+
+
+@app.command(epilog="Examples:\n\neuds verify run\n\neuds verify run --json")
+def verify(
+    run: RunPath,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print problems, and nothing else.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
+) -> None:
+    """Check that a run folder is what a run wrote; asks no model. Exit code 1 if it is not."""
+    verify_and_show(run, quiet=quiet, as_json=as_json)
+
+
+@app.command(
+    epilog="Examples:\n\neuds replay run\n\n"
+    "euds replay run --pool moved/reviews.jsonl --out replayed"
+)
+def replay(
+    run: RunPath,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Where to write replay.json.", show_default="a new temporary folder"),
+    ] = None,
+    pool: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", help="Where the input is now.", show_default="where the run read it"
+        ),
+    ] = None,
+    use_store: Annotated[
+        bool,
+        typer.Option(
+            "--use-store/--no-store",
+            help="Take measurements from the store, or ask the models anew.",
+        ),
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
+) -> None:
+    """Repeat a run from its manifest, and compare. Exit code 1 if it comes out otherwise."""
+    replay_and_show(run, out=out, pool=pool, use_store=use_store, quiet=quiet, as_json=as_json)
 
 
 @app.command(

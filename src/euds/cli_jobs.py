@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from euds.cli_options import (
     split_names,
 )
 from euds.cli_output import print_line, stdout_console, tell
+from euds.cli_recording import command_line, request_recorded, target_recorded
 from euds.cli_texts import with_texts
 from euds.errors import OptionError
 
@@ -65,18 +65,21 @@ def read_and_score(
     beside: str | None = None,
     cascade: Mapping[str, Any] | None = None,
     request: "Callable[[], Mapping[str, Any]] | None" = None,
+    held_out: "Callable[[], Mapping[str, Any] | None] | None" = None,
 ) -> "tuple[Ledger, RunFolder, Pool, ScoreTable]":
     """Read and score the input, and save both in the run folder.
 
     What will be selected by is checked as soon as the input is read, and what its rule works on is
     scored too where no default would. ``prepare`` returns the rows of the input that are scored.
     ``beside`` is a file that is read as well and must not be written over. With ``cascade``, its
-    settings, models are asked what decides the selection that ``request`` returns.
+    settings, models are asked what decides the selection that ``request`` returns. ``held_out``
+    tells what was set apart of the rows.
     """
     from dataclasses import asdict
 
     from euds.ledger import Ledger
     from euds.reading import read
+    from euds.replaying.recording import reading_recorded, scoring_recorded
     from euds.runs import RunFolder
     from euds.scoring import score as score_pool
 
@@ -88,6 +91,7 @@ def read_and_score(
     folder = RunFolder.create(out or default_folder(inputs), inputs=inputs, test=beside)
     progress = progress_for(quiet=output.quiet)
     progress.note(f"{len(pool):,} rows read, {pool.rejected.height:,} rejected")
+    was_read = reading_recorded(inputs, asdict(reading), pool)
     if prepare is not None:
         pool = prepare(pool, ledger)
     scores = split_names(scoring.scores) or _default_scores(scoring.task, progress)
@@ -116,6 +120,11 @@ def read_and_score(
     finally:
         progress.close()
     table.provenance["inputs"] = inputs
+    table.provenance["request"] = {
+        "reading": was_read,
+        "held_out": None if held_out is None else held_out(),
+        "scoring": scoring_recorded(table),
+    }
     with ledger.stage("writing"):
         folder.save_scored(pool, table, texts=not output.no_texts)
     return ledger, folder, pool, table
@@ -232,19 +241,17 @@ def select_rows(
     *,
     target: "Texts | None",
     engine: "Engine | None" = None,
-) -> "Selection":
-    """Select; vectors are made first, so that the ledger tells what they cost."""
-    import inspect
+) -> "tuple[Selection, dict[str, Any] | None]":
+    """Select; vectors are made first, so that the ledger tells what they cost.
 
-    from euds.selection.request import check_request
+    Returns also which vectors they are, as the manifest records it.
+    """
+    from euds.replaying.recording import vectors_recorded
+    from euds.selection.asking_again import check_asked
     from euds.selection.select import select
     from euds.selection.sentence_vectors import vectors_for
 
-    checked = inspect.signature(check_request).parameters
-    asked = check_request(
-        **{name: value for name, value in request.items() if name in checked},
-        score_names=table.names,
-    )
+    asked = check_asked(request, score_names=table.names)
     vectors = None
     if asked.vectors_for is not None:
         progress = progress_for(quiet=output.quiet)
@@ -254,7 +261,8 @@ def select_rows(
         finally:
             progress.close()
     with ledger.stage("selecting"):
-        return select(pool, table, **request, vectors=vectors, target=target, seed=output.seed)
+        found = select(pool, table, **request, vectors=vectors, target=target, seed=output.seed)
+    return found, vectors_recorded(vectors)
 
 
 def read_target(path: str | None, pool: "Pool") -> "Texts | None":
@@ -291,7 +299,16 @@ def prove_and_write(
     from euds.proof.arms import share_of
     from euds.proof.pipeline import check_rules, prove_rules
     from euds.proof.prove import Proof, make_proof_settings
+    from euds.proof.tasks import proof_task_named
     from euds.reading import read
+    from euds.replaying.recording import (
+        again_recorded,
+        hold_out_recorded,
+        other_recorded,
+        reading_recorded,
+        scoring_recorded,
+        vectors_recorded,
+    )
     from euds.runs import RunFolder
     from euds.scoring import SCORERS
     from euds.selection.request import check_target
@@ -308,6 +325,7 @@ def prove_and_write(
         share = share_in(test, option="--test")
         asked = share if share is not None else _read_other("--test", test, asdict(reading))
         target = read_target(proving.target, pool)
+    was_read = reading_recorded(inputs, asdict(reading), pool)
     folder = RunFolder.create(
         out or default_folder(inputs, "proof"),
         inputs=inputs,
@@ -335,15 +353,30 @@ def prove_and_write(
         progress.close()
     results = {
         **proven.proof.results,
-        "command": _command_line(),
+        "command": command_line(),
         "subset": {
             "rule": proven.subset.settings["rule"],
             "keep": share_of(proven.subset),
             "rows": len(proven.subset),
         },
     }
+    part = other_recorded(test, asdict(reading), asked.texts) if isinstance(asked, Pool) else asked
+    request = {
+        "reading": was_read,
+        "held_out": hold_out_recorded(
+            part,
+            closed_labels=proof_task_named(str(scoring.task)).kind == "class",
+            remove_near_duplicates=not proving.keep_near_duplicates,
+            seed=output.seed,
+        ),
+        "scoring": scoring_recorded(proven.table),
+    }
     table = replace(
-        proven.table, provenance={**proven.table.provenance, "inputs": inputs, "test": test}
+        proven.table,
+        provenance={
+            **proven.table.provenance,
+            **{"inputs": inputs, "test": test, "request": request},
+        },
     )
     folder.save_scored(proven.held.pool, table, texts=not output.no_texts)
     finish(
@@ -357,6 +390,12 @@ def prove_and_write(
         report=report,
         proof=Proof(results),
         left_out=proven.held.left_out(pool),
+        asked=again_recorded(
+            proven.subset,
+            target=target_recorded(proving.target, proven.held.pool, target),
+            vectors=vectors_recorded(proven.vectors, proving.train_encoder),
+        ),
+        base=Path.cwd(),
     )
     if output.as_json:
         print_line(json.dumps(results, ensure_ascii=False))
@@ -524,13 +563,6 @@ def _scoring_settings(scoring: ScoringOptions, seed: int) -> dict[str, Any]:
     return {**settings, "seed": seed}
 
 
-def _command_line() -> str:
-    """Return the command as it was given."""
-    import shlex
-
-    return shlex.join(["euds", *sys.argv[1:]])
-
-
 def finish(
     folder: "RunFolder",
     pool: "Pool",
@@ -546,10 +578,13 @@ def finish(
     left_out: "pl.DataFrame | None" = None,
     no_subset: bool = False,
     findings: "Mapping[str, Any] | None" = None,
+    asked: "Mapping[str, Any] | None" = None,
+    base: Path | None = None,
 ) -> None:
     """Write what is left to write, the manifest last, and show the summary.
 
-    ``findings`` are what labels were asked, by name: they go into the summary.
+    ``findings`` are what labels were asked, by name: they go into the summary. ``asked`` is what
+    `select` was asked, and ``base`` where the names of the inputs start from.
     """
     from euds.summary import summarise
     from euds.terminal import show_summary
@@ -584,7 +619,10 @@ def finish(
         {
             "inputs": inputs,
             "pool": {"rows": len(pool), "fingerprint": pool.fingerprint},
-            "provenance": table.provenance,
+            "provenance": {
+                name: value for name, value in table.provenance.items() if name != "request"
+            },
+            "request": request_recorded(folder, table, asked, base),
             # The examples hold texts, which have no business in a manifest.
             "summary": {part: value for part, value in summary.items() if part != "examples"},
         }
@@ -636,7 +674,7 @@ def _write_report(
             summary=summary,
             results=None if proof is None else proof.results,
             texts=texts,
-            command=_command_line(),
+            command=command_line(),
         )
     except MissingExtraError as error:
         # The subset is there all the same; the page is an extra in both senses.

@@ -46,6 +46,7 @@ class Labelled:
     findings: dict[str, Any] = field(default_factory=dict)
     _held: "HoldOut | None" = None
     _left_out: "pl.DataFrame | None" = None
+    _recorded: dict[str, Any] | None = None
 
     def request(self) -> dict[str, Any]:
         """Return what `select` is asked for; refuse what makes no sense, before anything is read.
@@ -113,22 +114,28 @@ class Labelled:
         return pool
 
     def _set_aside(self, pool: "Pool", ledger: "Ledger") -> "Pool":
+        from dataclasses import asdict
+
         import polars as pl
 
         from euds.proof.holdout import hold_out
         from euds.proof.tasks import proof_task_named
+        from euds.replaying.recording import hold_out_recorded, other_recorded
 
         asked = self.options.validation
-        share = share_in(asked, option="--validation")
+        part: float | Pool | None = share_in(asked, option="--validation")
+        closed = proof_task_named(str(self.scoring.task)).kind == "class"
         with ledger.stage("near-duplicates"):
-            self._held = hold_out(
-                pool,
-                share
-                if share is not None
-                else read_like_inputs(asked, self.reading, option="--validation"),
-                closed_labels=proof_task_named(str(self.scoring.task)).kind == "class",
-                seed=self.output.seed,
-            )
+            if part is None:
+                part = read_like_inputs(asked, self.reading, option="--validation")
+            self._held = hold_out(pool, part, closed_labels=closed, seed=self.output.seed)
+        self._recorded = hold_out_recorded(
+            part
+            if isinstance(part, float)
+            else other_recorded(asked, asdict(self.reading), part.texts),
+            closed_labels=closed,
+            seed=self.output.seed,
+        )
         self._left_out = self._held.left_out(pool).with_columns(
             pl.col("reason").replace({"test set": "validation part"})
         )
@@ -181,14 +188,20 @@ class Labelled:
             return {**request, **everything}
         return {**request, "keep": found["rows"]}
 
-    def deliver(self, pool: "Pool", selection: "Selection", ledger: "Ledger") -> "Selection":
-        """Return the selection, or what takes its place where it was to be certified and is not."""
+    def deliver(
+        self, pool: "Pool", selection: "Selection", asked: dict[str, Any], ledger: "Ledger"
+    ) -> "tuple[Selection, dict[str, Any]]":
+        """Return the selection, or what takes its place where it was to be certified and is not.
+
+        With it comes what `select` has to be asked for it.
+        """
         if self._held is None:
-            return selection
+            return selection, asked
         if selection.settings["rule"] == "full":
             self.findings["notes"] = ["everything is kept, so there is nothing to certify"]
-            return selection
+            return selection, asked
         from euds.proof.certify import certify
+        from euds.replaying.recording import again_recorded
 
         certificate = certify(
             pool,
@@ -200,7 +213,14 @@ class Labelled:
             **self._settings(),
         )
         self.findings["certificate"] = certificate.results
-        return certificate.delivered
+        if certificate.delivered is selection:
+            return selection, asked
+        weights = self.selecting.weights
+        return certificate.delivered, again_recorded(certificate.delivered, weights=weights)
+
+    def held_out(self) -> dict[str, Any] | None:
+        """Return what was set aside, as the manifest records it."""
+        return self._recorded
 
     @property
     def validation_file(self) -> str | None:

@@ -42,7 +42,7 @@ def read_parquet(source: Path | IO[bytes]) -> pl.DataFrame:
     """
     _check_depth(source)
     try:
-        return pl.read_parquet(source)
+        return pl.read_parquet(source, glob=False)  # a name may hold a star
     except pl.exceptions.PanicException as panic:  # its reader met what it did not foresee
         raise DamagedFileError(first_line(panic)) from panic
 

@@ -13,7 +13,7 @@
         certificate.json     what --certify found
         stability.json       what `euds stability` found
         held_out.parquet     rows that were not selected from, in a proof or to certify: id, reason
-        manifest.json        inputs, settings, versions, seconds, checksums; written last
+        manifest.json        inputs, request, settings, versions, seconds, checksums; written last
 
 With ``--no-texts`` there is no subset, and neither the pool nor the rejected rows have texts.
 """
@@ -21,14 +21,11 @@ With ``--no-texts`` there is no subset, and neither the pool nor the rejected ro
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import importlib.metadata
 import json
 import os
 import platform
 import re
 import shutil
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -38,16 +35,38 @@ from typing import Any, TypeVar
 import polars as pl
 
 from euds.atomic import atomic_write, write_bytes_atomically
-from euds.damage import FILE_DAMAGE, DamagedFileError, first_line, parse_json, read_parquet
+from euds.damage import DamagedFileError, first_line, read_parquet
 from euds.errors import InputError, OptionError, StoreError
+from euds.manifests import (
+    MANIFEST_VERSION,
+    NewerRunError,
+    package_versions,
+    parse_manifest,
+    read_manifest,
+    with_checksum,
+)
+from euds.plain_files import UNREADABLE, digest_of
 from euds.pool import REJECTED_SCHEMA, Pool
 from euds.scores import ScoreTable
 from euds.selection.selection import Selection
 from euds.writing import write_rejected
 
-__all__ = ["MANIFEST_VERSION", "RunFolder", "package_versions"]
+__all__ = [
+    "CERTIFICATE",
+    "HELD_OUT",
+    "MANIFEST",
+    "POOL",
+    "REJECTED",
+    "RESULTS",
+    "SCORES",
+    "SELECTION",
+    "STABILITY",
+    "RunFolder",
+    "is_of_a_run",
+    "is_subset",
+    "this_machine",
+]
 
-MANIFEST_VERSION = 1
 Loaded = TypeVar("Loaded")
 _SELECTED = {
     "id": pl.String,
@@ -56,13 +75,12 @@ _SELECTED = {
     "inclusion": pl.Float64,
     "duplicate_of": pl.String,
 }
-_PACKAGES = ("euds", "numpy", "polars", "scipy", "scikit-learn", "torch", "transformers")
-_POOL, _SCORES, _SELECTION = "pool.parquet", "scores.parquet", "selection.parquet"
-_REJECTED, _MANIFEST = "rejected.jsonl", "manifest.json"
-_RESULTS, _HELD_OUT, _CERTIFICATE = "results.json", "held_out.parquet", "certificate.json"
-_STABILITY = "stability.json"
+POOL, SCORES, SELECTION = "pool.parquet", "scores.parquet", "selection.parquet"
+REJECTED, MANIFEST = "rejected.jsonl", "manifest.json"
+RESULTS, HELD_OUT, CERTIFICATE = "results.json", "held_out.parquet", "certificate.json"
+STABILITY = "stability.json"
 _REPORT = ("report.html", "table.md", "figures")
-_FOUND = (_RESULTS, _CERTIFICATE, _STABILITY, _HELD_OUT, *_REPORT)
+_FOUND = (RESULTS, CERTIFICATE, STABILITY, HELD_OUT, *_REPORT)
 _SUBSET = re.compile(r"subset(\.(jsonl|ndjson|csv|tsv|tab|parquet)(\.(gz|zst))?)?")
 
 
@@ -107,17 +125,17 @@ class RunFolder:
         if folder._manifest_path.exists() and inputs:
             earlier = None
             with contextlib.suppress(StoreError):  # a damaged manifest is replaced with its run
-                earlier = folder.manifest.get("inputs")
-            if earlier is not None and earlier != list(inputs):
+                earlier = parse_manifest(folder._manifest_path).get("inputs")
+            if isinstance(earlier, list) and earlier != list(inputs):
                 raise OptionError(
                     "the run folder holds a run of other inputs",
                     where=str(path),
-                    got=", ".join(earlier),
+                    got=", ".join(map(str, earlier)),
                     expected=", ".join(inputs),
                     next_step="name another with --out, or remove that folder first",
                 )
         strangers = (
-            sorted(entry.name for entry in path.iterdir() if not folder._is_ours(entry.name))
+            sorted(entry.name for entry in path.iterdir() if not is_of_a_run(entry.name))
             if path.exists()
             else []
         )
@@ -150,6 +168,8 @@ class RunFolder:
         ------
         InputError
             If there is no run, or it was not finished.
+        NewerRunError
+            If a newer euds made it in another form.
         """
         folder = cls(path)
         if not path.is_dir():
@@ -164,55 +184,37 @@ class RunFolder:
                 "this folder holds no complete run",
                 where=str(path),
                 got=held or "an empty folder",
-                expected=_MANIFEST,
+                expected=MANIFEST,
                 next_step="run the same 'euds run' or 'euds score' command again: it goes on "
                 "where it was",
             )
+        folder._check_not_newer()
         return folder
 
-    @staticmethod
-    def _is_ours(name: str) -> bool:
-        known = {_POOL, _SCORES, _SELECTION, _REJECTED, _MANIFEST, *_FOUND}
-        return name in known or bool(_SUBSET.fullmatch(name)) or name.endswith(".partial")
+    def _check_not_newer(self) -> None:
+        """Refuse a run in a form that is not known here; damage is told where it matters."""
+        if self._manifest_path.exists():
+            try:
+                read_manifest(self._manifest_path)
+            except NewerRunError:
+                raise
+            except StoreError:
+                pass
 
     @property
     def _manifest_path(self) -> Path:
-        return self.path / _MANIFEST
+        return self.path / MANIFEST
 
     @property
     def manifest(self) -> dict[str, Any]:
-        """The manifest."""
-        try:
-            content = parse_json(self._manifest_path.read_bytes())
-        except FILE_DAMAGE as error:
-            raise StoreError(
-                "the manifest cannot be read",
-                where=str(self._manifest_path),
-                got=str(error),
-                next_step="run the same command again",
-            ) from error
-        if not isinstance(content, dict) or content.get("manifest_version") != MANIFEST_VERSION:
-            version = content.get("manifest_version") if isinstance(content, dict) else None
-            raise StoreError(
-                "the manifest is of another version of euds",
-                where=str(self._manifest_path),
-                got=f"version {version}",
-                expected=f"version {MANIFEST_VERSION}",
-                next_step="run the same command again with this euds",
-            )
-        inputs = content.get("inputs", [])
-        parts = [content.get("summary", {}), content.get("checksums", {})]
-        if not (
-            isinstance(inputs, list)
-            and all(isinstance(one, str) for one in inputs)
-            and all(isinstance(part, dict) for part in parts)
-        ):
-            raise StoreError(
-                "the manifest is damaged",
-                where=str(self._manifest_path),
-                next_step="run the same command again",
-            )
-        return content
+        """The manifest.
+
+        Raises
+        ------
+        StoreError
+            If it cannot be read, or is of another version of euds.
+        """
+        return read_manifest(self._manifest_path)
 
     def save_scored(self, pool: Pool, table: ScoreTable, *, texts: bool = True) -> None:
         """Write pool, rejected rows and scores; what an earlier run left is taken away.
@@ -221,16 +223,16 @@ class RunFolder:
         """
         pool = pool if texts else pool.without_texts()
         self._remove(self._manifest_path)
-        self._remove(self.path / _SELECTION)
+        self._remove(self.path / SELECTION)
         self._remove_subset()
         self._remove_proof()
-        for name in (_POOL, _SCORES, _REJECTED):
+        for name in (POOL, SCORES, REJECTED):
             self._remove_link(name)
-        with atomic_write(self.path / _POOL) as aside:
+        with atomic_write(self.path / POOL) as aside:
             pool.save(aside)
-        with atomic_write(self.path / _SCORES) as aside:
+        with atomic_write(self.path / SCORES) as aside:
             table.save(aside)
-        write_rejected(pool, self.path / _REJECTED)
+        write_rejected(pool, self.path / REJECTED)
 
     def save_selection(
         self, selection: Selection, *, subset: bool = True, weights: bool = False
@@ -242,7 +244,7 @@ class RunFolder:
         self._remove(self._manifest_path)
         self._remove_subset()
         self._remove_proof()  # it was about another selection
-        with atomic_write(self.path / _SELECTION) as aside:
+        with atomic_write(self.path / SELECTION) as aside:
             selection.frame.write_parquet(aside)
         if not subset:
             return None
@@ -251,22 +253,22 @@ class RunFolder:
 
     def save_results(self, results: dict[str, Any], left_out: pl.DataFrame) -> Path:
         """Write what a proof found, and which rows the pool was without; return the former."""
-        return self._save_found(_RESULTS, results, left_out)
+        return self._save_found(RESULTS, results, left_out)
 
     def save_certificate(self, results: dict[str, Any], left_out: pl.DataFrame) -> Path:
         """Write a certificate, and which rows the pool was without; return the former."""
-        return self._save_found(_CERTIFICATE, results, left_out)
+        return self._save_found(CERTIFICATE, results, left_out)
 
     def save_stability(self, found: dict[str, Any]) -> Path:
         """Write how stable the selection is into a complete run; return the file."""
         manifest = self.manifest
-        path = self._save_json(_STABILITY, found)
-        manifest["checksums"] = {**manifest["checksums"], _STABILITY: _file_digest(path)}
+        path = self._save_json(STABILITY, found)
+        manifest["checksums"] = {**manifest["checksums"], STABILITY: digest_of(path)}
         self._write_manifest(manifest)
         return path
 
     def _save_found(self, name: str, found: dict[str, Any], left_out: pl.DataFrame) -> Path:
-        with atomic_write(self.path / _HELD_OUT) as aside:
+        with atomic_write(self.path / HELD_OUT) as aside:
             left_out.write_parquet(aside)
         return self._save_json(name, found)
 
@@ -311,36 +313,32 @@ class RunFolder:
             "manifest_version": MANIFEST_VERSION,
             "written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "versions": package_versions(),
-            "machine": {
-                "system": platform.platform(),
-                "processor": platform.processor() or platform.machine(),
-                "cores": os.cpu_count(),
-            },
+            "machine": this_machine(),
             **content,
             "checksums": {
-                entry.name: _file_digest(entry)
-                for entry in sorted(self.path.iterdir())
-                if entry.is_file() and not entry.name.startswith(".")
+                entry.relative_to(self.path).as_posix(): digest_of(Path(os.path.realpath(entry)))
+                for entry in sorted(self.path.rglob("*"))
+                if entry.is_file() and _has_checksum(entry.relative_to(self.path))
             },
         }
         self._write_manifest(manifest)
 
     def _write_manifest(self, manifest: dict[str, Any]) -> None:
-        self._remove_link(_MANIFEST)
-        text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
+        self._remove_link(MANIFEST)
+        text = json.dumps(with_checksum(manifest), indent=2, ensure_ascii=False) + "\n"
         write_bytes_atomically(self._manifest_path, text.encode())
 
     def load_pool(self) -> Pool:
         """Read the pool, with its rejected rows."""
-        path = self.path / _REJECTED
+        path = self.path / REJECTED
         rejected = pl.DataFrame(schema=REJECTED_SCHEMA)
         if path.exists() and path.stat().st_size:
-            rejected = self._load(_REJECTED, _read_rejected)
-        return self._load(_POOL, lambda file: Pool.load(file, rejected=rejected))
+            rejected = self._load(REJECTED, _read_rejected)
+        return self._load(POOL, lambda file: Pool.load(file, rejected=rejected))
 
     def load_scores(self) -> ScoreTable:
         """Read the scores."""
-        return self._load(_SCORES, ScoreTable.load)
+        return self._load(SCORES, ScoreTable.load)
 
     def load_scored(self) -> tuple[Pool, ScoreTable]:
         """Read pool and scores; they suffice to select, also where an earlier selecting was killed.
@@ -349,8 +347,11 @@ class RunFolder:
         ------
         InputError
             If there are none, or they do not belong together.
+        NewerRunError
+            If a newer euds made the run in another form.
         """
-        if not ((self.path / _POOL).exists() and (self.path / _SCORES).exists()):
+        self._check_not_newer()
+        if not ((self.path / POOL).exists() and (self.path / SCORES).exists()):
             RunFolder.open(self.path)
         pool, table = self.load_pool(), self.load_scores()
         same = table.provenance.get("pool") == pool.fingerprint
@@ -370,13 +371,13 @@ class RunFolder:
         InputError
             If nothing was selected yet, or from another pool.
         """
-        if not (self.path / _SELECTION).exists():
+        if not (self.path / SELECTION).exists():
             raise InputError(
                 "nothing was selected in this run yet",
                 where=str(self.path),
                 next_step=f"euds select {self.path} --keep 0.16",
             )
-        frame = self._load(_SELECTION, _read_selection)
+        frame = self._load(SELECTION, _read_selection)
         if not _same_ids(pool, frame):
             raise InputError(
                 "the pool and the selection of this folder are not of one run",
@@ -390,7 +391,7 @@ class RunFolder:
         try:
             self._check_unchanged(path)
             return read(path)
-        except (*FILE_DAMAGE, KeyError, ValueError) as error:
+        except UNREADABLE as error:
             raise StoreError(
                 "a file of the run cannot be read",
                 where=str(path),
@@ -402,9 +403,12 @@ class RunFolder:
         """Hold a file against its checksum; a run that was killed while selecting has none yet."""
         if not self._manifest_path.exists():
             return
-        checksums = self.manifest.get("checksums")
-        expected = checksums.get(path.name) if isinstance(checksums, dict) else None
-        if expected is not None and path.exists() and _file_digest(path) != expected:
+        expected = self.manifest["checksums"].get(path.name)
+        if (
+            expected is not None
+            and path.exists()
+            and digest_of(Path(os.path.realpath(path))) != expected
+        ):
             raise StoreError(
                 "a file of the run is not what was written",
                 where=str(path),
@@ -437,19 +441,30 @@ def _same_ids(pool: Pool, frame: pl.DataFrame) -> bool:
     return frame.height == len(pool) and frame["id"].sort().equals(pool.frame["id"].sort())
 
 
-def package_versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that results depend on."""
-    versions = {"python": sys.version.split()[0]}
-    for package in _PACKAGES:
-        # Extras may not be installed.
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions[package] = importlib.metadata.version(package)
-    return versions
+def this_machine() -> dict[str, Any]:
+    """Return what a reader of a manifest should know of this machine."""
+    return {
+        "system": platform.platform(),
+        "processor": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+    }
 
 
-def _file_digest(path: Path) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    with path.open("rb") as stream:
-        while chunk := stream.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
+def is_of_a_run(name: str) -> bool:
+    """Return whether an entry of a run folder is one that a run makes.
+
+    >>> is_of_a_run("subset.csv.gz"), is_of_a_run("subset-500.csv")
+    (True, False)
+    """
+    known = {POOL, SCORES, SELECTION, REJECTED, MANIFEST, *_FOUND}
+    return name in known or is_subset(name) or name.endswith(".partial")
+
+
+def is_subset(name: str) -> bool:
+    """Return whether a file or folder of that name holds a run's subset."""
+    return bool(_SUBSET.fullmatch(name))
+
+
+def _has_checksum(path: Path) -> bool:
+    # In the subset of a folder a name may well begin with a dot.
+    return path.as_posix() != MANIFEST and not path.parts[0].startswith(".")

@@ -21,6 +21,7 @@ __all__ = [
     "ScoreTable",
     "canonical_score",
     "scorer_of",
+    "without_times",
 ]
 
 _PROVENANCE_METADATA = "euds.provenance"
@@ -121,7 +122,7 @@ class ScoreTable:
 
     def save(self, path: Path) -> None:
         """Write the table to one Parquet file that `load` reads."""
-        metadata = {_PROVENANCE_METADATA: json.dumps(_without_times(self.provenance))}
+        metadata = {_PROVENANCE_METADATA: json.dumps(without_times(self.provenance))}
         self.frame.write_parquet(path, metadata=metadata)
 
     @classmethod
@@ -161,7 +162,7 @@ def _check(frame: pl.DataFrame, provenance: Any) -> None:
             raise DamagedFileError(f"the column {name!r} holds no numbers")
 
 
-def _without_times(provenance: dict[str, Any]) -> dict[str, Any]:
+def without_times(provenance: dict[str, Any]) -> dict[str, Any]:
     """Leave out what differs between equal runs, so that equal scores make equal files."""
     stages = [
         {name: stage[name] for name in ("stage", "recipe", "texts")}

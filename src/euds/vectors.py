@@ -25,7 +25,9 @@ from euds.progress import Progress, SilentProgress
 from euds.scorers.base import Instrument
 from euds.store import Store
 
-__all__ = ["SentenceVectors", "Vectors", "vectors_of"]
+__all__ = ["DEFAULT_ENCODER", "SentenceVectors", "Vectors", "vectors_of"]
+
+DEFAULT_ENCODER = "minilm-l6"
 
 _FEWEST_TOKENS = 3  # the two special ones, and one of the text
 
@@ -104,7 +106,7 @@ class Vectors:
 def vectors_of(
     texts: Texts,
     *,
-    encoder: str | ModelReference = "minilm-l6",
+    encoder: str | ModelReference = DEFAULT_ENCODER,
     max_tokens: int = 128,
     precision: str = "auto",
     store: Store | None = None,

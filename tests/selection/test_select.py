@@ -290,3 +290,13 @@ def test_raw_intervals_need_a_column_of_numbers():
     pool, table = scored_pool(rows=20, se_option=["a"] * 20)
     with pytest.raises(OptionError, match="no score 'se_option'"):
         select(pool, table, interval="se_option=1:2")
+
+
+def test_a_rule_does_without_vectors_if_told_to_and_says_so():
+    pool, table = scored_pool(60)
+    chosen = select(pool, table, keep=0.5, vectors=False)
+    assert len(chosen) == 30
+    assert any("none were to be made" in one for one in chosen.warnings)
+    assert not any("vectors" in one for one in select(pool, rule="random", vectors=False).warnings)
+    with pytest.raises(OptionError, match="k-center needs sentence vectors"):
+        select(pool, table, rule="k-center", vectors=False)

@@ -43,6 +43,8 @@ class ProvenRules:
         Pool and test set, held apart.
     table : ScoreTable
         The scores of the pool.
+    vectors : Vectors or None
+        The sentence vectors, if a rule needs them.
     selections : tuple of Selection
         What each rule chose at each budget.
     proof : Proof
@@ -51,6 +53,7 @@ class ProvenRules:
 
     held: HoldOut
     table: ScoreTable
+    vectors: Vectors | None
     selections: tuple[Selection, ...]
     proof: Proof
 
@@ -168,7 +171,7 @@ def prove_rules(
         progress=progress,
         **proving,
     )
-    return ProvenRules(chosen.held, chosen.table, chosen.selections, proof)
+    return ProvenRules(chosen.held, chosen.table, chosen.vectors, chosen.selections, proof)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from euds.errors import (
     did_you_mean,
 )
 from euds.ledger import Ledger
+from euds.manifests import package_versions
 from euds.near_duplicates import Groups
 from euds.pool import Pool, Texts
 from euds.progress import Progress
@@ -32,7 +33,6 @@ from euds.proof.tasks import proof_task_named
 from euds.proof.trained import TrainingStore
 from euds.proof.trainers import TrainerOptions, trainer_named
 from euds.proof.training import Settings
-from euds.runs import package_versions
 from euds.scores import ScoreTable
 from euds.selection.rules import RULES
 from euds.selection.selection import Selection

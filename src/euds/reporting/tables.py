@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from euds.manifests import package_versions
 from euds.pool import Pool
 from euds.reporting.wording import (
     NOTHING,
@@ -17,7 +18,6 @@ from euds.reporting.wording import (
     signed_points,
     times,
 )
-from euds.runs import package_versions
 from euds.scores import ScoreTable
 from euds.selection.selection import Selection
 

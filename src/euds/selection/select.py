@@ -8,6 +8,7 @@ rule says that it uses them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -70,7 +71,7 @@ def select(
     soft: bool = False,
     use_labels: bool = False,
     seed: int = 0,
-    vectors: Vectors | None = None,
+    vectors: Vectors | Literal[False] | None = None,
     target: Texts | None = None,
 ) -> Selection:
     """Choose the rows to keep; no label is looked at unless the rule or the quota says so.
@@ -117,9 +118,10 @@ def select(
         Whether the automatic rule may look at the labels of the pool.
     seed : int
         Decides between rows that the rule holds equal, and of what is drawn.
-    vectors : Vectors, optional
+    vectors : Vectors or False, optional
         Sentence vectors of the pool's texts; by default they are made, or taken from the store,
-        where something needs them. The automatic rule does without where no encoder is installed.
+        where something needs them. The automatic rule does without where no encoder is installed,
+        or with False.
     target : Texts, optional
         Texts like those that matter, for the rules that need them.
 
@@ -157,9 +159,7 @@ def select(
     target = target if "target" in chosen.needs else None
     check_target([chosen], is_given=target is not None)
 
-    without_vectors = None
-    if vectors is None:
-        vectors, without_vectors = _vectors(request, pool, table)
+    made, without_vectors = _vectors(request, pool, table, vectors)
     rows = distinct_rows(
         pool,
         table,
@@ -171,7 +171,7 @@ def select(
     names, left_out = _scores_to_rank(chosen, entropies, table, rows)
     rows = with_ranks(rows, names, length_free=chosen.length_free)
     rows = with_completeness(rows, [*names, *raw])
-    case, shown = _case(request, rows, names, pool, seed=seed, vectors=vectors, target=target)
+    case, shown = _case(request, rows, names, pool, seed=seed, vectors=made, target=target)
     decision = _by_quota(request, case, pool, shown)
     languages, leaning = _leaning(request, case, decision, pool) if guards else (None, [])
     if leaning and (groups := _groups_to_guard(leaning, case, pool)) is not None:
@@ -218,7 +218,20 @@ def select(
     return Selection(pool, frame, settings, diagnosis)
 
 
-def _vectors(request: Request, pool: Pool, table: ScoreTable) -> tuple[Vectors | None, str | None]:
+def _vectors(
+    request: Request, pool: Pool, table: ScoreTable, given: Vectors | Literal[False] | None
+) -> tuple[Vectors | None, str | None]:
+    """Return the vectors, given or made, or why there are none where they would be of use."""
+    if given is False:
+        if request.must_have_vectors:
+            raise OptionError(
+                f"{request.vectors_for} needs sentence vectors",
+                got="vectors=False",
+                next_step="leave it out: they are made",
+            )
+        return None, None if request.vectors_for is None else "none were to be made"
+    if given is not None:
+        return given, None
     progress = default_progress()
     try:
         return vectors_for(request, pool, table, progress=progress)

@@ -20,8 +20,7 @@ from euds.errors import OptionError
 from euds.pool import Pool
 from euds.progress import Progress, SilentProgress
 from euds.scores import ScoreTable
-from euds.selection.interval import Budget
-from euds.selection.request import check_request
+from euds.selection.asking_again import check_asked, open_to, request_of
 from euds.selection.rules import Rule, rule_named
 from euds.selection.select import select
 from euds.selection.selection import Selection
@@ -195,18 +194,11 @@ def stability(
     for name, table in others.items():
         if set(table.frame["id"]) != set(scores.frame["id"]):
             raise OptionError("the other scores are of another pool", where=name)
-    pool = _open_to(selection)
+    pool = open_to(selection)
     rule = rule_named(settings["rule"], scores.names)
-    request = _request(settings, rule, pool_rows=len(selection.pool))
+    request = request_of(settings, rule, pool_rows=len(selection.pool))
     if vectors is None:
-        asked = check_request(
-            **{
-                name: value
-                for name, value in request.items()
-                if name not in ("always_keep", "guards")
-            },
-            score_names=scores.names,
-        )
+        asked = check_asked(request, score_names=scores.names)
         vectors, _ = vectors_for(asked, pool, scores, progress=progress or SilentProgress())
 
     first = _keys_kept(selection)
@@ -237,37 +229,6 @@ def expected_jaccard(first: int, second: int, among: int) -> float:
     shared = np.arange(max(0, first + second - among), min(first, second) + 1)
     chances = hypergeom.pmf(shared, among, first, second)
     return float((chances * shared / np.maximum(first + second - shared, 1)).sum())
-
-
-def _open_to(selection: Selection) -> Pool:
-    """Return the pool without what --against took out: those texts are not to be had again."""
-    reasons = [f"near-duplicate of {name}" for name in selection.settings["against"]]
-    taken = selection.frame["reason"].is_in(reasons).fill_null(value=False)
-    # By text: a repeat of one that was taken out is told as a duplicate.
-    texts = selection.pool.frame.filter(taken)["key"]
-    return selection.pool.take(~selection.pool.frame["key"].is_in(texts.implode()))
-
-
-def _request(settings: Mapping[str, Any], rule: Rule, *, pool_rows: int) -> dict[str, Any]:
-    """Return what `select` has to be asked for the same selection; a share becomes rows."""
-    budget = None if settings["keep"] is None else Budget(**settings["keep"])
-    in_tokens = budget is not None and budget.unit == "tokens"
-    interval = [one for one in settings["interval"] if one != "auto"]
-    # What was looked at and left out for its ties is left out again.
-    entropies = settings["looked_at"] if rule.scores is None else ("ie", "ge", "se")
-    raw = {one.partition("=")[0] for one in interval if "=" in one}
-    return {
-        "rule": rule.name,
-        "keep": None if budget is None or in_tokens else budget.rows(pool_rows),
-        "keep_tokens": int(budget.amount) if budget is not None and in_tokens else None,
-        "interval": interval if rule.name != "full" and interval != ["middle"] else None,
-        "entropies": [name for name in entropies if name not in raw] or list(settings["scores"]),
-        "always_keep": settings["always_keep"],
-        "near_duplicates": settings["near_duplicates"],
-        "quota": settings["quota"],
-        "guards": settings["guards"],
-        "soft": settings["soft"],
-    }
 
 
 def _changes(
