@@ -11,6 +11,7 @@ from typing import Any
 
 from euds.damage import FILE_DAMAGE, parse_json
 from euds.errors import ModelError
+from euds.models.gguf_header import check_gguf_header
 from euds.models.memory import read_header
 
 __all__ = ["check_gguf_layers", "check_layers"]
@@ -46,6 +47,8 @@ def check_gguf_layers(path: Path) -> None:
         If it does.
     """
     from gguf import GGUFReader
+
+    check_gguf_header(path)
 
     reader = GGUFReader(path)
     told = {name.partition(".")[2]: field.contents() for name, field in reader.fields.items()}
