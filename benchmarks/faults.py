@@ -125,8 +125,8 @@ class Scene:
         if "Traceback" in stderr or "panicked" in stderr:
             print(stderr, file=sys.stderr)
             return TRACEBACK
-        # Ctrl-C is no error; its exit code is a shell's for a signal.
-        if process.returncode in (-signal.SIGKILL, 128 + signal.SIGINT):
+        # Ctrl-C is no error; a shell says 130 of both of the exit codes that it may have.
+        if process.returncode in (-signal.SIGKILL, -signal.SIGINT, 128 + signal.SIGINT):
             return KILLED
         if process.returncode != 0:
             told = process.returncode in range(1, 10) and stderr.startswith("euds: ")

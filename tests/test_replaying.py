@@ -114,6 +114,31 @@ def test_the_store_counts_only_if_asked_for_and_the_run_is_not_touched(ran):
     assert what_is_in(ran / "run") == before
 
 
+def test_a_run_that_keeps_no_texts_is_repeated_from_its_input(folder):
+    told = run_and_replay("--rule", "igse", "--keep", "0.2", "--no-texts")
+    assert told["notes"] == ["the run keeps no texts: labels and records were not compared"]
+    nothing = {"rows": 0, "kept": 0, "ids": []}
+    assert told["selection"] == {"from_stored_scores": nothing, "from_scores_here": nothing}
+    assert euds.verify("run").problems == ()
+    lines = (folder / "films.jsonl").read_text().splitlines(keepends=True)
+    (folder / "films.jsonl").write_text("".join(lines[1:]))
+    assert "not what the run read" in again("run", exit_code=1)["problems"][0]
+
+
+def test_of_a_cascade_the_selection_is_repeated_and_the_scores_are_not(folder):
+    told = {"cascade": {"share": 0.25}}
+    command("run", "films.jsonl", *TOY, "--no-report", "--rule", "igse", "--out", "run")
+    table = ScoreTable.load(Path("run/scores.parquet"))
+    table.provenance.update(told)
+    table.save(Path("run/scores.parquet"))
+    edit(Path("run"), lambda one: one["provenance"].update(told))
+    reseal(Path("run"))
+    found = again("run")
+    assert found["selection"]["from_stored_scores"]["rows"] == 0
+    assert found["scores"] is None
+    assert "those of a cascade" in found["notes"][0]
+
+
 def test_scores_alone_are_repeated(folder):
     command("score", "films.jsonl", *TOY, "--out", "run")
     told = again("run")

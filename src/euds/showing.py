@@ -88,13 +88,14 @@ def _check_known(name: str, known: Sequence[str], what: str) -> None:
 def show_rows(rows: pl.DataFrame, console: Console) -> None:
     """Print rows, one line each; a predicted score has a tilde; without texts, where they are."""
     scores = [name for name in _SHOWN_SCORES if name in rows.columns]
-    table = Table(box=None, pad_edge=False)
+    # The text gives way where there is little room, and nothing else does.
+    table = Table(box=None, pad_edge=False, expand=True)
     table.add_column("id", no_wrap=True)
     for name in scores:
         table.add_column(name, no_wrap=True, justify="left" if name == "se_option" else "right")
     table.add_column("fate", no_wrap=True)
     has_texts = not rows["text"].has_nulls()
-    table.add_column("text" if has_texts else "place", no_wrap=True, overflow="ellipsis")
+    table.add_column("text" if has_texts else "place", no_wrap=True, overflow="ellipsis", ratio=1)
     for row in rows.iter_rows(named=True):
         values = [(row[name], row.get(f"{name}_source") == PREDICTED) for name in scores]
         table.add_row(
