@@ -1,7 +1,12 @@
 """Fixtures and builders that several tests share."""
 
+import contextlib
+import importlib.util
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import polars as pl
 import pytest
@@ -36,3 +41,17 @@ def make_pool(texts: list[str], *, ids: list[str] | None = None, labels=None) ->
     )
     records = pl.DataFrame({"record": [f'{{"n": {index}}}' for index in range(rows)]})
     return Pool(frame, records, Source("jsonl", ".jsonl"))
+
+
+@contextlib.contextmanager
+def loaded_script(path: str) -> Iterator[ModuleType]:
+    """Give a script of the repository, such as ``benchmarks/pools.py``, as a module."""
+    place = Path(__file__).parents[1] / path
+    spec = importlib.util.spec_from_file_location(f"script_{place.stem}", place)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses look for it
+    try:
+        spec.loader.exec_module(module)
+        yield module
+    finally:
+        del sys.modules[spec.name]

@@ -1,13 +1,13 @@
 """The audit of the pinned packages never takes an answer that was not given for an all-clear."""
 
-import importlib.util
 import json
 import sys
 from pathlib import Path
 
 import pytest
 
-PLACE = Path(__file__).parents[1] / "scripts" / "audit.py"
+from tests.conftest import loaded_script
+
 SAFE = {"name": "a", "version": "1", "vulns": []}
 KNOWN = {"name": "b", "version": "2", "vulns": [{"id": "CVE-1", "fix_versions": ["3"]}]}
 SKIPPED = {"name": "c", "skip_reason": "Dependency not found on PyPI"}
@@ -15,12 +15,8 @@ SKIPPED = {"name": "c", "skip_reason": "Dependency not found on PyPI"}
 
 @pytest.fixture(scope="module")
 def audit():
-    spec = importlib.util.spec_from_file_location("audit", PLACE)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
+    with loaded_script("scripts/audit.py") as module:
+        yield module
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,6 @@
 """The benchmarks' pools are what they say; the slow ones are made of a few rows here."""
 
-import importlib.util
-import sys
 from collections import Counter
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,18 +8,13 @@ import pytest
 
 from euds.near_duplicates import near_duplicates_of
 from euds.pool import Texts, text_key
-
-PLACE = Path(__file__).parents[1] / "benchmarks" / "pools.py"
+from tests.conftest import loaded_script
 
 
 @pytest.fixture(scope="module")
 def pools():
-    spec = importlib.util.spec_from_file_location("benchmark_pools", PLACE)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
+    with loaded_script("benchmarks/pools.py") as module:
+        yield module
 
 
 @pytest.fixture(scope="module")

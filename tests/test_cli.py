@@ -91,6 +91,20 @@ def test_stability_is_shown_and_kept_with_the_run(folder):
     assert not (folder / "run" / "stability.json").exists()  # it was of another selection
 
 
+def test_an_interrupt_that_a_compiled_module_makes_another_error_of_is_still_one(monkeypatch):
+    from typer.testing import CliRunner
+
+    from euds import cli, datasets
+
+    def interrupted(*_):
+        raise ImportError("initialization failed") from KeyboardInterrupt()
+
+    monkeypatch.setattr(datasets, "fetch", interrupted)
+    ran = CliRunner().invoke(cli.app, ["data", "--fetch"])
+    assert ran.exit_code == 130
+    assert "interrupted; the same command goes on" in ran.stderr
+
+
 def test_the_main_job_ends_with_a_subset_a_reason_for_every_row_and_a_manifest(folder):
     ran = toy_run(folder, "--keep", "0.16", "--json")
     summary = json.loads(ran.stdout)

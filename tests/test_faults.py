@@ -1,23 +1,16 @@
 """A handful of the faults that `benchmarks/faults.py` tries many times."""
 
-import importlib.util
 import random
-import sys
-from pathlib import Path
 
 import pytest
 
-PLACE = Path(__file__).parents[1] / "benchmarks" / "faults.py"
+from tests.conftest import loaded_script
 
 
 @pytest.fixture(scope="module")
 def faults():
-    spec = importlib.util.spec_from_file_location("benchmark_faults", PLACE)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
+    with loaded_script("benchmarks/faults.py") as module:
+        yield module
 
 
 @pytest.fixture(scope="module")

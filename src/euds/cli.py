@@ -6,7 +6,7 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -48,6 +48,11 @@ from euds.errors import EudsError, OptionError
 __all__ = ["app", "main"]
 
 
+def _end_interrupted() -> NoReturn:
+    tell("euds: interrupted; the same command goes on where it was")
+    sys.exit(130)
+
+
 class _Commands(TyperGroup):
     """Turns errors into a message and an exit code, here and nowhere else."""
 
@@ -60,8 +65,7 @@ class _Commands(TyperGroup):
             tell(f"euds: {error}")
             sys.exit(error.exit_code)
         except KeyboardInterrupt:
-            tell("euds: interrupted; the same command goes on where it was")
-            sys.exit(130)
+            _end_interrupted()
         except BrokenPipeError:
             # The reader of stdout went away (| head): nothing is wrong, nothing more can be said.
             _say_no_more()
@@ -75,6 +79,11 @@ class _Commands(TyperGroup):
                 f"  next:     free some space and give the same command again: what is done stays"
             )
             sys.exit(1)
+        except Exception as error:
+            # A compiled module that Ctrl-C meets while it is imported makes another error of it.
+            if not isinstance(error.__cause__ or error.__context__, KeyboardInterrupt):
+                raise
+            _end_interrupted()
         return result
 
 

@@ -208,7 +208,7 @@ def _show_costs(summary: dict[str, Any], console: Console) -> None:
     )
     console.print(f"[bold]Time[/]      {spent}", highlight=False)
     asked = summary["measured"]
-    told = f"{asked:,} texts put to a language model" if asked else "no language model was asked"
+    told = f"{asked:,} texts put to a model" if asked else "no language model was asked"
     console.print(
         f"          {told}; what was measured before came from the store", highlight=False
     )

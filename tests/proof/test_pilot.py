@@ -1,10 +1,7 @@
 """The regime of a pool: simulated teachers and students whose truth is known, and real texts."""
 
-import importlib.util
 import itertools
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -25,20 +22,14 @@ from euds.proof.pilot import STEEP, regime_of
 from euds.proof.training import Outcome
 from euds.scores import ScoreTable
 from euds.store import Store
-from tests.conftest import make_pool
+from tests.conftest import loaded_script, make_pool
 from tests.proof.toy import labelled_pool
-
-BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "regime.py"
 
 
 @pytest.fixture(scope="module")
 def simulation():
-    spec = importlib.util.spec_from_file_location("regime_benchmark", BENCHMARK)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
+    with loaded_script("benchmarks/regime.py") as module:
+        yield module
 
 
 @pytest.mark.parametrize(
