@@ -37,6 +37,7 @@ REJECTED_SCHEMA = {
     "reason": pl.String,
     "raw": pl.String,
 }
+_HASHED_ROWS = 100_000  # at once: as one text they take more memory than the pool's ids
 _RECORD_PREFIX = "source."
 _SOURCE_METADATA = "euds.source"
 _FINGERPRINT_METADATA = "euds.fingerprint"
@@ -223,12 +224,12 @@ class Pool:
     def fingerprint(self) -> str:
         """A hash over ids, texts and contexts that does not depend on the order of the rows."""
         # Ids are unique; but Polars sorts two columns of strings much faster than one.
-        rows = (
-            self.frame.select("id", "key")
-            .sort("id", "key")
-            .select(pl.format("{}:{}{}", pl.col("id").str.len_chars(), "id", "key").str.join(""))
-        )
-        return hashlib.blake2b(rows.item().encode(), digest_size=16).hexdigest()
+        rows = self.frame.select("id", "key").sort("id", "key")
+        told = pl.format("{}:{}{}", pl.col("id").str.len_chars(), "id", "key").str.join("")
+        digest = hashlib.blake2b(digest_size=16)
+        for part in rows.iter_slices(_HASHED_ROWS):
+            digest.update(part.select(told).item().encode())
+        return digest.hexdigest()
 
     def without_texts(self) -> Pool:
         """Return the pool with ids, keys and places only: no text, context, label or record."""

@@ -117,16 +117,23 @@ class InformationScorer:
 
     def score(self, texts: Texts, measure: Measure | None) -> ScoreColumns:
         """Score each text; ``measure`` is not used."""
-        distinct = texts.frame.select(pl.col("text").unique())
-        chunks = _count_words(distinct["text"], max_words=self.max_tokens)
+        # Without contexts texts are distinct already, and looking up a long column costs memory.
+        are_distinct = texts.frame["context"].null_count() == len(texts)
+        distinct = texts.frame["text"] if are_distinct else texts.frame["text"].unique()
+        chunks = _count_words(distinct, max_words=self.max_tokens)
         pool = _add_up(chunks)
         with _threads() as threads:
             score_chunk = partial(_score_chunk, pool=pool, alpha=self.alpha)
             scores = pl.concat(threads.map(score_chunk, chunks, pool.counts))
-        frame = texts.frame.select("key", "text").join(
-            distinct.hstack(scores), on="text", how="left", maintain_order="left"
-        )
-        return ScoreColumns(frame.drop("text"), _notes(scores, pool))
+        if are_distinct:
+            frame = texts.frame.select("key").hstack(scores)
+        else:
+            frame = (
+                texts.frame.select("key", "text")
+                .join(scores.hstack([distinct]), on="text", how="left", maintain_order="left")
+                .drop("text")
+            )
+        return ScoreColumns(frame, _notes(scores, pool))
 
 
 def split_words(texts: pl.Series, *, max_words: int) -> pl.DataFrame:
