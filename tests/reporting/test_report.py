@@ -14,6 +14,7 @@ import pytest
 from euds.errors import MissingExtraError, StoreError
 from euds.reporting import write_report
 from euds.reporting.markdown import markdown_table
+from euds.reporting.opening import open_report
 from euds.scores import ScoreTable
 from euds.selection.select import select
 from euds.summary import summarise
@@ -165,6 +166,16 @@ def test_a_run_without_a_proof_says_so(tmp_path, scored, selected):
     assert page.sections == ["distributions", "joint", "length", "classes", "options", "origin"]
     assert "euds run pool.jsonl" in page.text
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_predicted_scores_are_said_to_be(scored, selected):
+    pool, table = scored
+    told = {"sentences": ["of 9 texts measured: GE of 4", "expected: <66%>"]}
+    summary = {**summarise(pool, table, selected), "cascade": told}
+    opening = open_report(pool, selected, summary=summary, results=None)
+    assert opening.others[0] == (
+        "Some scores here are predicted (--cascade): of 9 texts measured: GE of 4; expected: <66%>."
+    )
 
 
 def test_every_window_that_was_looked_at_is_shown(tmp_path, scored):

@@ -53,6 +53,9 @@ def open_report(
         for budget in ("smallest_keep", "training_time"):
             if budget in summary:
                 others = (one_line(summary[budget]["sentence"]), *others)
+        if cascade := summary.get("cascade"):
+            told = "; ".join(cascade["sentences"])
+            others = (one_line(f"Some scores here are predicted (--cascade): {told}."), *others)
         if certificate is not None:
             headline, others = one_line(certificate["sentence"]), (headline, *others[:-1])
         return Opening(
