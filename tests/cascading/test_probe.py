@@ -31,10 +31,17 @@ def test_the_error_that_chooses_the_penalty_is_that_of_fits_without_the_row():
         weights = np.linalg.solve(
             rows.T @ rows + probe.penalty * np.eye(6), rows.T @ (targets[rest] - mean)
         )
-        left_out.append((features[row] - centre) @ weights + mean)
+        left_out.append((features[row] - centre) @ weights)  # beside the mean of the others
     from scipy.stats import spearmanr
 
     assert probe.spearman == pytest.approx(spearmanr(left_out, targets).statistic, abs=0.02)
+
+
+def test_what_cannot_be_predicted_is_not_said_to_be_predicted_the_wrong_way_round():
+    # Fits that learn nothing predict the mean of the other rows, which lies on the other side.
+    rng = np.random.default_rng(2)
+    found = [fit_probe(rng.normal(size=(30, 3)), rng.normal(size=30)).spearman for _ in range(60)]
+    assert abs(np.mean(found)) < 0.15
 
 
 def test_stretched_predictions_spread_like_the_truth():

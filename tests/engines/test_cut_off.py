@@ -1,4 +1,4 @@
-"""The tests of the Ray engine are run again, or said to have no verdict, if Ray ends their process."""
+"""The Ray engine's tests are run again, or said to have no verdict, if Ray ends their process."""
 
 from pathlib import Path
 from types import SimpleNamespace
