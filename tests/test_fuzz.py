@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from euds.errors import ModelError
+from euds.errors import ModelError, StoreError
 from euds.models.layers import check_layers
 from tests.fuzz_targets import NAMES, target
 
@@ -173,6 +173,20 @@ def test_scores_that_tell_something_else(told):
 def test_a_manifest_with_other_parts(change):
     whole = json.loads(target("manifest").seeds[0])
     assert not put("manifest", json.dumps({**whole, **change}).encode())
+
+
+def test_half_a_character_in_a_message_can_be_shown():
+    source = json.loads(target("source of the pool").seeds[0])
+    hurt = {**source, "suffix": "\ud800.jsonl"}
+    assert not put("source of the pool", json.dumps(hurt).encode())
+    assert not put("pooling", b'{"pooling_mode": "\\ud800mean"}')
+    assert str(StoreError("what", got="\ud800")) == "what\n  got:      \\ud800"
+
+
+def test_a_training_of_endless_steps_is_made_again():
+    whole = target("training inside")
+    content = json.loads(whole.unpack(whole.seeds[0]))
+    put("training inside", whole.pack(json.dumps({**content, "steps": float("inf")}).encode()))
 
 
 def as_parquet(frame: pl.DataFrame, tmp_path) -> bytes:

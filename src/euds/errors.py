@@ -87,7 +87,8 @@ class EudsError(Exception):
             lines.append(f"  expected: {self.expected}")
         if self.next_step is not None:
             lines.append(f"  next:     {self.next_step}")
-        return "\n".join(lines)
+        # What is quoted may hold half a character, which no file and no terminal can take.
+        return "\n".join(lines).encode("utf-8", "backslashreplace").decode()
 
 
 class UserError(EudsError):

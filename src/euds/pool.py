@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import re
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Literal, get_args
@@ -37,6 +38,7 @@ REJECTED_SCHEMA = {
     "reason": pl.String,
     "raw": pl.String,
 }
+_SUFFIX = re.compile(r"[\w.]*", re.ASCII)  # a part of a file's name, where it may do no harm
 _HASHED_ROWS = 100_000  # at once: as one text they take more memory than the pool's ids
 _RECORD_PREFIX = "source."
 _SOURCE_METADATA = "euds.source"
@@ -296,6 +298,8 @@ def _parse_source(text: str) -> Source:
         told["format"] in get_args(Format)
         and isinstance(told["bom"], bool)
         and isinstance(columns, list)
+        and isinstance(told["suffix"], str)
+        and _SUFFIX.fullmatch(told["suffix"])
         and all(isinstance(one, str) for one in [*texts, *columns])
     ):
         raise DamagedFileError("what is said of the input is not what was written there")

@@ -127,7 +127,14 @@ class TrainingStore:
             return _outcome(_content_of(path))
         except FileNotFoundError:
             return None
-        except (OSError, zstandard.ZstdError, ValueError, LookupError, TypeError) as error:
+        except (
+            OSError,
+            zstandard.ZstdError,
+            ValueError,
+            LookupError,
+            TypeError,
+            OverflowError,
+        ) as error:
             _LOG.warning("%s is damaged (%s): this training is made again", path, error)
             return None
 
