@@ -54,6 +54,7 @@ check: setup
 	$(BIN)/python benchmarks/ray_page.py --check
 	$(BIN)/python benchmarks/cascade_page.py --check
 	$(BIN)/python benchmarks/fuzz_page.py --check
+	$(BIN)/python benchmarks/trust_pages.py --check
 
 audit: setup  ## the pinned packages against databases of known vulnerabilities; 2 = could not be checked
 	$(BIN)/python scripts/audit.py
@@ -68,6 +69,7 @@ bench: setup $(VENV)/.ray  ## everything that takes longer: slow tests, then eac
 	$(BIN)/python benchmarks/replay_tolerances.py
 	$(BIN)/python benchmarks/cascade.py
 	$(BIN)/python benchmarks/cascade_page.py
+	$(BIN)/python benchmarks/stability.py
 	$(MAKE) bench-faults
 	$(MAKE) bench-fuzz
 	$(MAKE) bench-speed
@@ -75,6 +77,7 @@ bench: setup $(VENV)/.ray  ## everything that takes longer: slow tests, then eac
 
 bench-faults: setup  ## every kind of fault many times, at random moments
 	$(BIN)/python benchmarks/faults.py
+	$(BIN)/python benchmarks/trust_pages.py
 
 bench-fuzz: setup  ## changed and hostile bytes to everything that reads files
 	$(BIN)/python benchmarks/fuzz.py
