@@ -23,6 +23,7 @@ from euds.pool import Pool
 from euds.runs import RunFolder
 from euds.scores import ScoreTable
 from euds.selection.select import select
+from tests.reading.test_hostile import too_deep
 
 WORDS = ["the", "a", "film", "was", "good", "bad", "very", "plot", "actor", "dull", "cold"]
 FILES = ("pool.parquet", "scores.parquet", "selection.parquet", "subset.jsonl", "rejected.jsonl")
@@ -355,6 +356,15 @@ def test_files_that_contradict_each_other_are_told(run, name, change, told):
     change_parquet(run / name, change)
     reseal(run)
     assert told in "\n".join(problems(run))
+
+
+@pytest.mark.parametrize(
+    "name", ["pool.parquet", "scores.parquet", "selection.parquet", "held_out.parquet"]
+)
+def test_a_table_that_would_end_its_reader_is_told(run, name):
+    (run / name).write_bytes(too_deep())
+    reseal(run)
+    assert any(one.startswith(name) and "nested too deeply" in one for one in problems(run))
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,11 @@ import pytest
 import torch
 
 from euds.models import rounding
+from euds.models.network import Network
 from euds.models.precision import resolve_precision
 from euds.models.rounding import Steadiness, SteadyLinear, steady_linear, steady_linears
+from euds.models.transformers_encoder import TransformersEncoder
+from tests.models.conftest import save_bert
 
 OUTPUTS, INPUTS = 24, 16
 
@@ -77,3 +80,19 @@ def test_this_machine_rounds_a_row_alike_at_every_size(outputs, inputs):
     among_many = steady_linear(rows, weight, None)
     for count in (16, 20, 32, 33, 40, 100, 191, 200, 575, 576, 577, 900):
         assert torch.equal(steady_linear(rows[:count], weight, None), among_many[:count]), count
+
+
+def linear_layers(model):
+    return [layer for layer in model.modules() if isinstance(layer, torch.nn.Linear)]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="on a GPU layers stay as they are")
+def test_every_layer_of_a_model_that_is_loaded_in_bfloat16_is_steady(tmp_path, llama):
+    llama.network.model.save_pretrained(tmp_path / "lm")
+    encoder = save_bert(tmp_path / "encoder")
+    for precision, expected in (("bfloat16", SteadyLinear), ("float32", torch.nn.Linear)):
+        network = Network.load(tmp_path / "lm", precision=precision)
+        loaded = TransformersEncoder.load(encoder, precision=precision)
+        for model in (network.model, loaded.model):
+            assert {type(layer) for layer in linear_layers(model)} == {expected}
+        assert network.is_split

@@ -204,8 +204,8 @@ def test_the_depth_of_a_table_is_told_by_its_last_bytes(levels):
     assert schema_depth(io.BytesIO(table.getvalue()[:-1])) == 0
 
 
-def test_a_table_that_is_nested_too_deeply_is_refused_and_not_read(tmp_path):
-    # To read this one would end the process; so would to write it, for its schema is drawn twice.
+def too_deep() -> bytes:
+    """Return a table; to read it would end the process, and so would to write it with Polars."""
     names = [name.encode() for name in ("schema", "text", *"x" * 3_000)]
     elements = [
         b"\x48" + bytes([len(name)]) + name + (b"\x15\x04\x00" if at == 0 else b"\x15\x02\x00")
@@ -216,8 +216,12 @@ def test_a_table_that_is_nested_too_deeply_is_refused_and_not_read(tmp_path):
     number = len(elements)
     count = bytes([number & 127 | 128, number >> 7])
     footer = b"\x15\x02\x19\xfc" + count + b"".join(elements) + b"\x16\x00\x19\x0c\x00"
+    return b"PAR1" + footer + len(footer).to_bytes(4, "little") + b"PAR1"
+
+
+def test_a_table_that_is_nested_too_deeply_is_refused_and_not_read(tmp_path):
     path = tmp_path / "a.parquet"
-    path.write_bytes(b"PAR1" + footer + len(footer).to_bytes(4, "little") + b"PAR1")
+    path.write_bytes(too_deep())
     with path.open("rb") as stream:
         assert schema_depth(stream) == 3_000
     with pytest.raises(InputError, match="nested too deeply"):

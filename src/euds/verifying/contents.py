@@ -11,6 +11,7 @@ from typing import Any
 
 import polars as pl
 
+from euds.damage import read_parquet
 from euds.plain_files import open_plain
 from euds.pool import REJECTED_SCHEMA, Pool, text_key
 from euds.runs import MANIFEST, POOL, REJECTED, SCORES, SELECTION
@@ -132,7 +133,7 @@ def check_selection(
 ) -> pl.DataFrame | None:
     """Check that every row is kept or has a reason; return the selection if it can be used."""
     with told.reading(SELECTION):
-        frame = pl.read_parquet(root / SELECTION, glob=False)
+        frame = read_parquet(root / SELECTION)
         for name, dtype in _SELECTION_SCHEMA.items():
             if frame.schema.get(name) != dtype:
                 told.problem(

@@ -18,6 +18,7 @@ import polars as pl
 import zstandard
 from numpy.typing import NDArray
 
+from euds.damage import read_parquet
 from euds.plain_files import open_plain
 from euds.pool import Pool
 from euds.verifying.problems import Told
@@ -101,7 +102,7 @@ def _of_parquet(
     path: Path, records: pl.DataFrame, weights: NDArray[np.float64] | None
 ) -> _Difference:
     with open_plain(path) as stream:
-        rows = pl.read_parquet(stream)
+        rows = read_parquet(stream)
     if weights is not None:
         difference = _weigh(rows[_WEIGHT].to_list(), weights)
         if difference is not None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import polars as pl
 
+from euds.damage import read_parquet
 from euds.errors import InputError
 from euds.manifests import CHECKSUM, checksum_of, faults_of, parse_manifest
 from euds.plain_files import read_plain
@@ -234,7 +235,7 @@ def _check_stability(
 
 
 def _check_held_out(path: Path, manifest: Mapping[str, Any], pool: Pool | None, told: Told) -> None:
-    frame = pl.read_parquet(path, glob=False)
+    frame = read_parquet(path)
     if dict(frame.schema) != {"id": pl.String(), "reason": pl.String()}:
         told.problem(
             "content", "the columns are not id and reason", HELD_OUT, got=", ".join(frame.columns)
