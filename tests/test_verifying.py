@@ -386,6 +386,11 @@ def test_a_manifest_that_contradicts_the_files_is_told(run, change, told):
     assert told in "\n".join(problems(run))
 
 
+def test_one_problem_is_one_problem(run):
+    (run / "held.txt").write_text("a stranger")
+    assert str(euds.verify(run)).endswith(": 1 problem (7 files as they were written, 120 rows)")
+
+
 def test_a_subset_with_another_row_is_told(run):
     lines = (run / "subset.jsonl").read_text().splitlines(keepends=True)
     others = (run.parent / "other.jsonl", lines[:-1], lines[::-1], [*lines, lines[0]])

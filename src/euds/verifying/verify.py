@@ -79,7 +79,8 @@ class Verification:
         """Return a line for each problem and note, and what was looked at."""
         lines = [str(one) for one in self.problems]
         lines += [f"note: {one}" for one in self.notes]
-        found = f"{len(self.problems):,} problems" if self.problems else "sound"
+        number = len(self.problems)
+        found = f"{number:,} problem{'s' if number > 1 else ''}" if number else "sound"
         rows = "" if self.rows is None else f", {self.rows:,} rows"
         lines.append(f"{self.run}: {found} ({self.files:,} files as they were written{rows})")
         return "\n".join(lines)
