@@ -58,7 +58,7 @@ def _rows_of(pool: "Pool", whole: "Pool") -> "Pool | None":
     )["at"]
     if rows.has_nulls():
         return None
-    return replace(pool, frame=whole.frame[rows], records=whole.records[rows], source=whole.source)
+    return replace(pool, frame=whole.frame[rows], raw=whole.records[rows], source=whole.source)
 
 
 def _not_to_be_had(run: Path, got: str) -> InputError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import IO, Any
@@ -17,6 +18,7 @@ __all__ = [
     "first_line",
     "parse_json",
     "read_parquet",
+    "read_parquet_columns",
     "read_parquet_metadata",
 ]
 
@@ -32,8 +34,8 @@ FILE_DAMAGE = (OSError, pl.exceptions.PolarsError, DamagedFileError)
 """What a file that cannot be read raises."""
 
 
-def read_parquet(source: Path | IO[bytes]) -> pl.DataFrame:
-    """Return the table in a Parquet file.
+def read_parquet(source: Path | IO[bytes], columns: Sequence[str] | None = None) -> pl.DataFrame:
+    """Return the table in a Parquet file, or some of its columns.
 
     Raises
     ------
@@ -42,8 +44,24 @@ def read_parquet(source: Path | IO[bytes]) -> pl.DataFrame:
     """
     _check_depth(source)
     try:
-        return pl.read_parquet(source, glob=False)  # a name may hold a star
+        some = None if columns is None else list(columns)
+        return pl.read_parquet(source, columns=some, glob=False)  # a name may hold a star
     except pl.exceptions.PanicException as panic:  # its reader met what it did not foresee
+        raise DamagedFileError(first_line(panic)) from panic
+
+
+def read_parquet_columns(path: Path) -> list[str]:
+    """Return the names of the columns in a Parquet file.
+
+    Raises
+    ------
+    OSError, polars.exceptions.PolarsError, DamagedFileError
+        See `FILE_DAMAGE`.
+    """
+    _check_depth(path)
+    try:
+        return list(pl.read_parquet_schema(path))
+    except pl.exceptions.PanicException as panic:
         raise DamagedFileError(first_line(panic)) from panic
 
 

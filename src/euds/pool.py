@@ -11,13 +11,21 @@ import functools
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Literal, get_args
 
 import polars as pl
 
-from euds.damage import DamagedFileError, parse_json, read_parquet, read_parquet_metadata
+from euds.damage import (
+    DamagedFileError,
+    parse_json,
+    read_parquet,
+    read_parquet_columns,
+    read_parquet_metadata,
+)
+from euds.records import Records, RecordsAside
 
 __all__ = ["POOL_SCHEMA", "REJECTED_SCHEMA", "Pool", "Source", "Texts", "text_key"]
 
@@ -181,10 +189,11 @@ class Pool:
         One row a sample, in input order, with the columns of `POOL_SCHEMA`: ``id`` (unique),
         ``key`` (the hash of text and context), ``text``, ``context`` and ``label`` (null where
         there is none), ``file`` and ``line`` (where the sample came from, counted from 1).
-    records : polars.DataFrame
-        One row a sample, in the same order: what is written back. For JSONL, CSV and TSV one
-        column ``record`` with the record exactly as it was read, without its line end; for Parquet
-        the original columns; for a folder ``path``, relative to the folder, and ``bytes``.
+    raw : polars.DataFrame or StoredRecords
+        One row a sample, in the same order: what is written back, in memory or, of a large pool,
+        in a temporary file. For JSONL, CSV and TSV one column ``record`` with the record exactly as
+        it was read, without its line end; for Parquet the original columns; for a folder ``path``,
+        relative to the folder, and ``bytes``.
     source : Source
         How the input was written.
     rejected : polars.DataFrame
@@ -193,18 +202,23 @@ class Pool:
     """
 
     frame: pl.DataFrame
-    records: pl.DataFrame
+    raw: Records
     source: Source
     rejected: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=REJECTED_SCHEMA))
 
     def __post_init__(self) -> None:
         if dict(self.frame.schema) != POOL_SCHEMA:
             raise ValueError(f"frame must have the columns {POOL_SCHEMA}; got {self.frame.schema}")
-        if self.frame.height != self.records.height:
-            raise ValueError(f"{self.frame.height} samples, but {self.records.height} records")
+        if self.frame.height != self.raw.height:
+            raise ValueError(f"{self.frame.height} samples, but {self.raw.height} records")
 
     def __len__(self) -> int:
         return self.frame.height
+
+    @property
+    def records(self) -> pl.DataFrame:
+        """All records, see ``raw``; those of a large pool are read every time."""
+        return self.raw if isinstance(self.raw, pl.DataFrame) else self.raw.read()
 
     @property
     def has_texts(self) -> bool:
@@ -239,7 +253,7 @@ class Pool:
         return replace(
             self,
             frame=self.frame.with_columns(text=nothing, context=nothing, label=nothing),
-            records=self.frame.select("id").with_columns(record=nothing).drop("id"),
+            raw=self.frame.select("id").with_columns(record=nothing).drop("id"),
             rejected=self.rejected.with_columns(raw=nothing),
         )
 
@@ -248,7 +262,7 @@ class Pool:
 
         Their records go with them; ``rejected``, which tells of the reading, stays as it is.
         """
-        return replace(self, frame=self.frame.filter(mask), records=self.records.filter(mask))
+        return replace(self, frame=self.frame.filter(mask), raw=self.raw.filter(mask))
 
     def save(self, path: Path) -> None:
         """Write the pool to one Parquet file that `load` reads; ``rejected`` is not part of it."""
@@ -272,11 +286,10 @@ class Pool:
         """
         metadata = read_parquet_metadata(path)
         source = _parse_source(metadata[_SOURCE_METADATA])
-        frame = read_parquet(path)
+        names = read_parquet_columns(path)
+        records = _load_records(path, names, source)  # first: it makes room again
+        frame = read_parquet(path, [name for name in POOL_SCHEMA if name in names])
         _check_samples(frame)
-        names = [name for name in frame.columns if name.startswith(_RECORD_PREFIX)]
-        records = frame.select(names).rename(lambda name: name.removeprefix(_RECORD_PREFIX))
-        _check_records(records, source)
         refused = pl.DataFrame(schema=REJECTED_SCHEMA) if rejected is None else rejected
         pool = cls(frame.select(list(POOL_SCHEMA)), records, source, refused)
         if _FINGERPRINT_METADATA in metadata:
@@ -308,6 +321,15 @@ def _parse_source(text: str) -> Source:
     except (LookupError, ValueError) as error:
         raise DamagedFileError(f"there is no encoding {told['encoding']!r}") from error
     return Source(**{**told, "columns": tuple(columns)})
+
+
+def _load_records(path: Path, columns: Sequence[str], source: Source) -> Records:
+    names = [name for name in columns if name.startswith(_RECORD_PREFIX)]
+    records = read_parquet(path, names).rename(lambda name: name.removeprefix(_RECORD_PREFIX))
+    _check_records(records, source)
+    aside = RecordsAside()
+    aside.add(records)
+    return aside.finish()
 
 
 def _check_records(records: pl.DataFrame, source: Source) -> None:

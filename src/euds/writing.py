@@ -64,7 +64,7 @@ def write_subset(
     path = Path(path)
     suffix = _check_format(pool, path)
     _check_not_an_input(pool, path)
-    records = pool.records.filter(_mask(pool, kept_ids))
+    records = pool.raw.filter(_mask(pool, kept_ids))
     if weights is not None:
         pool, records = _with_weights(pool, records, weights)
     if pool.source.format == "folder":

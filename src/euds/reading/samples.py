@@ -14,6 +14,7 @@ from euds.pool import POOL_SCHEMA, REJECTED_SCHEMA, text_key
 from euds.reading.layout import Layout
 from euds.reading.rows import RAW_CHARACTERS, BadRow, Reader, Row
 from euds.reading.values import Unusable, is_unicode, kind_of, text_of
+from euds.records import Records, RecordsAside
 
 __all__ = ["Samples", "check_rejected", "number_repeats"]
 
@@ -45,7 +46,7 @@ class Samples:
         self._rows: list[tuple[str | None, str, str, str | None, str | None, str, int]] = []
         self._records: list[Any] = []
         self._frames: list[pl.DataFrame] = []
-        self._record_frames: list[pl.DataFrame] = []
+        self._set_aside = RecordsAside()
 
     def add(self, row: Row | BadRow) -> None:
         """Take a row, or refuse it."""
@@ -59,10 +60,14 @@ class Samples:
         if len(self._rows) == _CHUNK_ROWS:
             self._flush()
 
-    def finish(self) -> tuple[pl.DataFrame, pl.DataFrame]:
+    def finish(self) -> tuple[pl.DataFrame, Records]:
         """Return the samples, with the user's ids (null where there is none), and the records."""
         self._flush()
-        return pl.concat(self._frames), pl.concat(self._record_frames)
+        frame, self._frames = pl.concat(self._frames), []
+        # A column of one value for all rows takes no memory.
+        empty = [one.name for one in frame if one.null_count() == len(one)]
+        nothing = [pl.lit(None, dtype=POOL_SCHEMA[name]).alias(name) for name in empty]
+        return frame.with_columns(nothing), self._set_aside.finish()
 
     def _take(self, row: Row) -> None:
         text, context = self._layout.take(row.fields)
@@ -108,14 +113,18 @@ class Samples:
 
     def _flush(self) -> None:
         schema = {name: POOL_SCHEMA[name] for name in _COLUMNS}
-        self._frames.append(pl.DataFrame(self._rows, schema=schema, orient="row"))
-        self._record_frames.append(self._reader.records(self._records))
+        frame = pl.DataFrame(self._rows, schema=schema, orient="row")
+        # Rows of one file share its name, instead of having a copy of it each.
+        names = frame["file"].unique().sort()
+        shared = names.gather(names.search_sorted(frame["file"]))
+        self._frames.append(frame.with_columns(shared))
+        self._set_aside.add(self._reader.records(self._records))
         self._rows, self._records = [], []
 
 
 def number_repeats(
     frame: pl.DataFrame,
-    records: pl.DataFrame,
+    records: Records,
     fields_of: Callable[[Mapping[str, Any]], Mapping[str, Any]],
     *,
     label: str | None,
@@ -127,23 +136,24 @@ def number_repeats(
     from one row to another that differs from it.
     """
     start = frame["key"].str.slice(0, _ID_DIGITS)
-    ids = start.to_list()
     repeated = start.is_duplicated()
-    positions = repeated.arg_true().to_list()
+    if not repeated.any():
+        return start.alias("id")
+    ids = start.filter(repeated).to_list()
     rows = records.filter(repeated).iter_rows(named=True)
     labels = frame["label"].filter(repeated).to_list()
     order = sorted(
-        (ids[at], _rest_hash(fields_of(row), label), name or "", at)
-        for at, row, name in zip(positions, rows, labels, strict=True)
+        (id_, _rest_hash(fields_of(row), label), name or "", place)
+        for place, (id_, row, name) in enumerate(zip(ids, rows, labels, strict=True))
     )
     occurrence = 0
     previous = None
-    for id_, _, _, at in order:
+    for id_, _, _, place in order:
         occurrence = occurrence + 1 if id_ == previous else 1
         previous = id_
         if occurrence > 1:
-            ids[at] = f"{id_}-{occurrence}"
-    return pl.Series("id", ids, dtype=pl.String)
+            ids[place] = f"{id_}-{occurrence}"
+    return start.scatter(repeated.arg_true(), ids).alias("id")
 
 
 def check_rejected(

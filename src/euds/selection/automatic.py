@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from euds.selection.criteria import Coverage, Draws, reduced
 from euds.selection.middle import igse_ranks
-from euds.selection.preference import Candidates, Preference, Ranks, no_preference
+from euds.selection.preference import Candidates, Preference, Ranks, no_preference, reasons_of
 from euds.selection.probe_accuracy import AGREEMENT, ProbeAccuracy, agreement_ranks
 from euds.selection.ranks import mid_ranks
 from euds.selection.representing import strata_of
@@ -128,7 +128,6 @@ def _preference(draws: Draws, window: Window, number: int, candidates: Candidate
     own, distance = draws.ranks[window.score], window.distance(draws.ranks)
     priority = 1 + distance
     priority[order] = np.arange(len(order)) / len(order)
-    side = np.where(own < window.low, f"below {window.score}", f"above {window.score}")
     inside = np.isin(np.arange(candidates.rows), order)
     # Rows inside are equally likely to be drawn, those of one class if classes are drawn alike.
     group = np.zeros(candidates.rows, dtype=np.int64)
@@ -136,7 +135,12 @@ def _preference(draws: Draws, window: Window, number: int, candidates: Candidate
         group = draws.classes
     return Preference(
         priority=priority,
-        reason=np.where(inside, "over budget", side),
+        reason=reasons_of(
+            np.where(inside, 2, own < window.low),
+            f"above {window.score}",
+            f"below {window.score}",
+            "over budget",
+        ),
         judged={window.score: own},
         drawn_from=np.where(inside, group, group.max(initial=0) + 1),
     )

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from euds.selection.coverage import needs_rows, vectors_shown
 from euds.selection.labelled import difficulty_of, labels_shown
-from euds.selection.preference import Candidates, Preference, no_preference
+from euds.selection.preference import Candidates, Preference, no_preference, reasons_of
 from euds.selection.ridge import ridge_weights
 
 __all__ = ["best_window"]
@@ -56,9 +56,9 @@ def best_window(candidates: Candidates) -> Preference:
     places = np.arange(len(order))
     priority = np.zeros(candidates.rows)
     priority[order] = np.maximum(start - places, places - (start + keep - 1)).clip(0)
-    reason = np.full(candidates.rows, "above el2n")
-    reason[order[:start]] = "below el2n"
-    return Preference(priority, reason)
+    below = np.zeros(candidates.rows, dtype=np.bool_)
+    below[order[:start]] = True
+    return Preference(priority, reasons_of(below, "above el2n", "below el2n"))
 
 
 def _right_answers(inputs: Floats, labels: Numbers, learnt: Numbers) -> int:

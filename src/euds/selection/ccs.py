@@ -18,7 +18,13 @@ from numpy.typing import NDArray
 
 from euds.selection.coverage import needs_rows
 from euds.selection.labelled import difficulty_of
-from euds.selection.preference import Candidates, Preference, no_preference, places_by_lot
+from euds.selection.preference import (
+    Candidates,
+    Preference,
+    no_preference,
+    places_by_lot,
+    reasons_of,
+)
 
 __all__ = ["STRATA", "ccs", "ccs_el2n", "hardest_share", "smallest_first"]
 
@@ -76,8 +82,9 @@ def _spread(candidates: Candidates, difficulty: Floats, *, name: str, rule: str)
     quotas = smallest_first(np.bincount(strata[left], minlength=STRATA), candidates.keep)
     priority = np.full(candidates.rows, 2.0)
     priority[left] = places_by_lot(strata[left], candidates.lots[left]) >= quotas[strata[left]]
-    reason = np.full(candidates.rows, "over budget", dtype="<U32")
-    reason[by_hardness[:too_hard]] = f"above {name}"
+    hardest = np.zeros(candidates.rows, dtype=np.bool_)
+    hardest[by_hardness[:too_hard]] = True
+    reason = reasons_of(hardest, "over budget", f"above {name}")
     return Preference(priority, reason, drawn_from=strata)
 
 

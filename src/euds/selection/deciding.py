@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from euds.errors import OptionError
 from euds.selection.interval import Budget, Interval
-from euds.selection.preference import Candidates, Preference, no_preference
+from euds.selection.preference import Candidates, Preference, no_preference, same_reason
 from euds.selection.quotas import Kind, in_shares
 from euds.selection.ranks import mid_ranks
-from euds.selection.rows import numbers_of
+from euds.selection.rows import complete_of, numbers_of
 from euds.selection.soft import inclusion_probabilities, systematic_draw
 from euds.selection.spending import rows_left, within_budget
 
@@ -93,7 +93,7 @@ def decide(case: Case, groups: Numbers | None = None, kind: Kind = "proportional
     """
     candidates, preference = case.candidates, case.preference
     numbers = np.flatnonzero(case.rows["complete"].to_numpy())  # of the candidates among the rows
-    outside = _outside(case.rows.filter("complete"), preference, case.intervals)
+    outside = _outside(complete_of(case.rows), preference, case.intervals)
     if case.intervals and preference.judged:
         # Inside an interval that the user gave every row is as good as another.
         preference = replace(no_preference(candidates.rows), judged=preference.judged)
@@ -126,10 +126,11 @@ def decide(case: Case, groups: Numbers | None = None, kind: Kind = "proportional
         for part in (front, back):
             inclusion[numbers[part]] = _share_kept(kept[numbers[part]], drawn_from[part])
 
-    why = preference.reason if chances is None else np.full(candidates.rows, NOT_DRAWN)
-    reasons = outside.zip_with(outside.is_not_null(), pl.Series(why, dtype=pl.String))
+    why = preference.reason if chances is None else same_reason(NOT_DRAWN, candidates.rows)
+    reasons = outside.zip_with(outside.is_not_null(), why.cast(pl.String))
     reasons = reasons.set(pl.Series(case.repeats & eligible), NEAR_DUPLICATE)
-    reasons = case.rows["lacks"].scatter(numbers, reasons)
+    if len(reasons) < case.rows.height:
+        reasons = case.rows["lacks"].scatter(numbers, reasons)
     return Decision(kept, reasons.set(pl.Series(kept), None), inclusion)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from euds.selection.preference import Candidates, Preference
+from euds.selection.preference import Candidates, Preference, reasons_of, same_reason
 
 __all__ = ["highest_first", "instruction_difficulty", "lowest_first"]
 
@@ -12,13 +12,13 @@ __all__ = ["highest_first", "instruction_difficulty", "lowest_first"]
 def highest_first(name: str, candidates: Candidates) -> Preference:
     """Prefer the highest values of a score."""
     ranks = candidates.ranks[name]
-    return Preference(-ranks, np.full(candidates.rows, f"below {name}"), {name: ranks})
+    return Preference(-ranks, same_reason(f"below {name}", candidates.rows), {name: ranks})
 
 
 def lowest_first(name: str, candidates: Candidates) -> Preference:
     """Prefer the lowest values of a score."""
     ranks = candidates.ranks[name]
-    return Preference(ranks, np.full(candidates.rows, f"above {name}"), {name: ranks})
+    return Preference(ranks, same_reason(f"above {name}", candidates.rows), {name: ranks})
 
 
 def instruction_difficulty(candidates: Candidates) -> Preference:
@@ -33,6 +33,6 @@ def instruction_difficulty(candidates: Candidates) -> Preference:
     follows = values < 1
     return Preference(
         np.where(follows, -values, values),
-        np.where(follows, f"below {name}", f"above {name}"),
+        reasons_of(follows, f"above {name}", f"below {name}"),
         {name: candidates.ranks[name]},
     )

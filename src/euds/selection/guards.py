@@ -98,7 +98,9 @@ def language_shares(rows: pl.DataFrame, kept: NDArray[np.bool_], pool: Pool) -> 
     lots = drawn_lots(rows, 0)
     found = []
     for members in (np.flatnonzero(rows["complete"].to_numpy() | kept), np.flatnonzero(kept)):
-        sample = members[np.argsort(lots[members])[:_SAMPLE]]
+        sample = members
+        if len(members) > _SAMPLE:
+            sample = members[np.argpartition(lots[members], _SAMPLE)[:_SAMPLE]]
         texts = pool.frame["text"].gather(rows["at"].gather(sample)).to_list()
         found.append([language for language in languages_of(texts) if language != UNKNOWN])
     return _shares(LANGUAGE, *found)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from euds.selection.coverage import vectors_shown
 from euds.selection.el2n import el2n
 from euds.selection.middle import middle_of
-from euds.selection.preference import Candidates, Preference
+from euds.selection.preference import Candidates, Preference, reasons_of, same_reason
 from euds.selection.quotas import in_shares
 from euds.selection.ranks import mid_ranks
 
@@ -46,7 +46,7 @@ def random_stratified(candidates: Candidates) -> Preference:
             lots=candidates.lots,
         )
         priority[order] = np.arange(len(order))
-    return Preference(priority, np.full(candidates.rows, "over budget"), drawn_from=labels)
+    return Preference(priority, same_reason("over budget", candidates.rows), drawn_from=labels)
 
 
 def hardest_first(candidates: Candidates) -> Preference:
@@ -62,8 +62,9 @@ def hardest_first(candidates: Candidates) -> Preference:
     suspects = int(SUSPECT_SHARE * len(order))
     priority = np.empty(candidates.rows)
     priority[np.concatenate([order[suspects:], order[:suspects][::-1]])] = np.arange(len(order))
-    reason = np.full(candidates.rows, "below el2n")
-    reason[order[:suspects]] = "above el2n"
+    suspect = np.zeros(candidates.rows, dtype=np.bool_)
+    suspect[order[:suspects]] = True
+    reason = reasons_of(suspect, "below el2n", "above el2n")
     return Preference(priority, reason, {"el2n": ranks})
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from euds.selection.preference import Preference, Ranks
+from euds.selection.preference import Preference, Ranks, reasons_of
 from euds.selection.ranks import mid_ranks
 
 __all__ = ["igse_and", "igse_dist", "igse_ranks", "igse_sum", "middle_of"]
@@ -20,7 +21,7 @@ def middle_of(name: str, ranks: Floats) -> Preference:
     """Prefer the middle ranks of one score."""
     return Preference(
         priority=np.abs(ranks - 0.5),
-        reason=np.where(ranks < 0.5, f"below {name}", f"above {name}"),
+        reason=reasons_of(ranks < 0.5, f"above {name}", f"below {name}"),
         judged={name: ranks},
     )
 
@@ -54,12 +55,12 @@ def igse_dist(ranks: Ranks) -> Preference:
 
 def _distance_from_middle(
     ranks: Ranks, combine: Callable[[Floats], Floats]
-) -> tuple[Floats, NDArray[np.str_]]:
+) -> tuple[Floats, pl.Series]:
     """Return each row's distance from 1/2, and on which side of which score it lies furthest."""
     table = np.stack(list(ranks.values()))
     distances = np.abs(table - 0.5)
     worst = distances.argmax(axis=0)
     below = table[worst, np.arange(table.shape[1])] < 0.5
-    sides = np.array([[f"above {name}", f"below {name}"] for name in ranks])
+    sides = [f"{side} {name}" for name in ranks for side in ("above", "below")]
     # Rounded, so that rows at equal distances on either side are tied and not sorted by noise.
-    return np.round(combine(distances), 12), sides[worst, below.astype(np.int64)]
+    return np.round(combine(distances), 12), reasons_of(2 * worst + below, *sides)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 __all__ = [
@@ -16,6 +17,8 @@ __all__ = [
     "first_of_all",
     "no_preference",
     "places_by_lot",
+    "reasons_of",
+    "same_reason",
 ]
 
 Bools = NDArray[np.bool_]
@@ -91,8 +94,8 @@ class Preference:
     ----------
     priority : ndarray of float, shape (n,)
         Lower is kept first; equal priorities are decided by the rows' lots.
-    reason : ndarray of str, shape (n,)
-        Why each row is dropped, if it is.
+    reason : polars.Series, n of them
+        Why each row is dropped, if it is; see `reasons_of`.
     judged : mapping of str to ndarray of float, shape (n,)
         The ranks that an interval given by the user is about, in (0, 1), by name.
     drawn_from : ndarray of int, shape (n,), or None
@@ -103,7 +106,7 @@ class Preference:
     """
 
     priority: Floats
-    reason: NDArray[np.str_]
+    reason: pl.Series
     judged: Ranks = field(default_factory=dict)
     drawn_from: NDArray[np.int64] | None = None
     notes: Mapping[str, Any] = field(default_factory=dict)
@@ -113,7 +116,7 @@ def no_preference(rows: int) -> Preference:
     """Prefer nothing: each row's lot decides."""
     return Preference(
         priority=np.zeros(rows),
-        reason=np.full(rows, "over budget"),
+        reason=same_reason("over budget", rows),
         drawn_from=np.zeros(rows, dtype=np.int64),
     )
 
@@ -126,7 +129,22 @@ def first_of_all(order: NDArray[np.int64], rows: int, *, reason: str) -> Prefere
     """
     priority = np.full(rows, float(len(order)))
     priority[order] = np.arange(len(order))
-    return Preference(priority, np.full(rows, reason))
+    return Preference(priority, same_reason(reason, rows))
+
+
+def reasons_of(numbers: NDArray[np.integer[Any]] | Bools, *reasons: str) -> pl.Series:
+    """Return for each row the reason that its number names; a row takes a byte.
+
+    >>> reasons_of(np.array([1, 0, 1]), "below ie", "above ie").to_list()
+    ['above ie', 'below ie', 'above ie']
+    """
+    named = pl.Series(reasons, dtype=pl.Enum(reasons))
+    return named.gather(pl.Series(numbers.astype(np.uint32)))
+
+
+def same_reason(reason: str, rows: int) -> pl.Series:
+    """Return one reason for all rows."""
+    return reasons_of(np.zeros(rows, dtype=np.uint8), reason)
 
 
 def places_by_lot(groups: NDArray[np.int64], lots: NDArray[np.uint64]) -> NDArray[np.int64]:

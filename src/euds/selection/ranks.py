@@ -140,7 +140,9 @@ def spearman_with(one: Floats, *others: Floats) -> list[float | None]:
     >>> spearman_with(np.array([1.0, 2.0, 3.0]), np.array([2.0, 4.0, 8.0]), np.array([1.0, 0, 0]))
     [1.0, -0.8660254037844387]
     """
-    there = np.isfinite([one, *others]).all(axis=0)
+    there = np.isfinite(one)
+    for other in others:
+        there &= np.isfinite(other)
     if there.sum() < 3:
         return [None for _ in others]
     ranks = _average_ranks(one[there])

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from euds.errors import OptionError
-from euds.selection.preference import Candidates, Preference
+from euds.selection.preference import Candidates, Preference, same_reason
 
 __all__ = ["dsir", "log_importance"]
 
@@ -40,7 +40,7 @@ def dsir(candidates: Candidates) -> Preference:
         raise ValueError("this rule needs texts and a target")
     noise = _gumbel(candidates.lots)
     weights = log_importance(candidates.texts, candidates.target)
-    return Preference(-(weights + noise), np.full(candidates.rows, "unlike the target"))
+    return Preference(-(weights + noise), same_reason("unlike the target", candidates.rows))
 
 
 def log_importance(texts: Sequence[str], target: Sequence[str]) -> Floats:

@@ -14,6 +14,7 @@ from euds.scores import ScoreTable
 from euds.selection.ranks import length_free_ranks, mid_ranks
 
 __all__ = [
+    "complete_of",
     "distinct_rows",
     "drawn_lots",
     "numbers_of",
@@ -23,6 +24,7 @@ __all__ = [
 ]
 
 Floats = NDArray[np.float64]
+_LOTS_AT_ONCE = 500_000
 
 
 def distinct_rows(
@@ -95,10 +97,10 @@ def take_out(rows: pl.DataFrame, found: pl.DataFrame, scores: Sequence[str]) -> 
     scores : sequence of str
         All columns of scores. The rows lose them, so that they count in no rank.
     """
+    if not found.height:
+        return rows.with_columns(taken_out=pl.lit(None, dtype=pl.String))
     rows = rows.join(found, on="key", how="left", maintain_order="left")
     rows = rows.with_columns(taken_out=pl.when(~pl.col("must")).then("taken_out"))
-    if not found.height:
-        return rows
     return rows.with_columns(pl.when(pl.col("taken_out").is_null()).then(pl.col(*scores)))
 
 
@@ -136,9 +138,17 @@ def with_completeness(rows: pl.DataFrame, scores: Sequence[str]) -> pl.DataFrame
     return rows.with_columns(complete=pl.col("lacks").is_null())
 
 
+def complete_of(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the complete rows; where all are, it costs no copy."""
+    return rows if rows["complete"].all() else rows.filter("complete")
+
+
 def drawn_lots(rows: pl.DataFrame, seed: int) -> NDArray[np.uint64]:
     """Return a seeded hash of each row's key: a random order that no file order can change."""
-    keys = rows["key"].str.slice(0, 16).str.to_integer(base=16, dtype=pl.UInt64).to_numpy()
+    start = pl.col("key").str.slice(0, 16).str.to_integer(base=16, dtype=pl.UInt64)
+    # Some at a time: each is a text on the way.
+    parts = [part.select(start)["key"] for part in rows.select("key").iter_slices(_LOTS_AT_ONCE)]
+    keys = pl.concat(parts).to_numpy() if parts else np.empty(0, dtype=np.uint64)
     mixed = keys ^ np.uint64(seed * 0x9E3779B97F4A7C15 % 2**64)
     # The finaliser of SplitMix64 (Steele, Lea and Flood 2014).
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -36,6 +36,7 @@ from euds.selection.repeats import (
 )
 from euds.selection.request import AUTO, DEFAULT_KEEP, Request, check_request, check_target
 from euds.selection.rows import (
+    complete_of,
     distinct_rows,
     drawn_lots,
     numbers_of,
@@ -160,6 +161,7 @@ def select(
     check_target([chosen], is_given=target is not None)
 
     made, without_vectors = _vectors(request, pool, table, vectors)
+    table = _of_use(table, request, entropies)
     rows = distinct_rows(
         pool,
         table,
@@ -239,6 +241,17 @@ def _vectors(
         progress.close()
 
 
+def _of_use(table: ScoreTable, request: Request, entropies: Sequence[str]) -> ScoreTable:
+    """Return the columns that selecting may look at: of millions of rows each one counts."""
+    ranked = request.rule.scores
+    used = {
+        *([canonical_score(name) for name in entropies] if ranked is None else ranked),
+        *(one.column for one in request.intervals),
+        *("id", "words", "ge_tokens", OPTION),
+    }
+    return ScoreTable(table.frame.select(name for name in table.frame.columns if name in used))
+
+
 def _interval_told(rule: Rule, interval: str | Sequence[str] | None) -> list[str]:
     """Return the intervals as settings: what was given, else what the rule does by itself."""
     if interval is None:
@@ -291,11 +304,10 @@ def _case(
     target: Texts | None,
 ) -> tuple[Case, NDArray[np.float32] | None]:
     """Let the rule put the candidates in order; return also their vectors, if there is a need."""
-    complete = rows.filter("complete")
-    keys = complete["key"].to_list()
+    complete = complete_of(rows)
     shown = None
     if vectors is not None and request.vectors_for is not None:
-        shown = vectors.of(keys)
+        shown = vectors.of(complete["key"].to_list())
     stays = complete["must"].to_numpy()
     is_open = ~stays
     for interval in request.intervals:
@@ -322,7 +334,7 @@ def _case(
         labels=tuple(complete["label"]) if rule.uses_labels else None,
         options=_options(complete) if "options" in rule.takes else None,
         values={name: numbers_of(complete, name) for name in names if "values" in rule.needs},
-        texts=_whole_texts(pool.texts, keys) if "texts" in rule.needs else None,
+        texts=_whole_texts(pool.texts, complete["key"]) if "texts" in rule.needs else None,
         target=None if target is None else tuple(target.whole),
     )
     case = Case(
@@ -345,7 +357,7 @@ def _options(complete: pl.DataFrame) -> Numbers | None:
     return complete[OPTION].rank("dense").fill_null(0).cast(pl.Int64).to_numpy()
 
 
-def _whole_texts(texts: Texts, keys: Sequence[str]) -> tuple[str, ...]:
+def _whole_texts(texts: Texts, keys: pl.Series) -> tuple[str, ...]:
     whole = dict(zip(texts.keys, texts.whole, strict=True))
     return tuple(whole[key] for key in keys)
 
@@ -363,7 +375,7 @@ def _by_quota(
         return decide(case)
     groups = groups_of(
         request.quota.column,
-        case.rows.filter("complete"),
+        complete_of(case.rows),
         pool,
         vectors=vectors,
         lots=case.candidates.lots,
@@ -386,7 +398,7 @@ def _leaning(
 
 def _groups_to_guard(leaning: Sequence[Shares], case: Case, pool: Pool) -> Numbers | None:
     """Return groups whose shares must be kept, None where telling them would take too long."""
-    complete = case.rows.filter("complete")
+    complete = complete_of(case.rows)
     groups = np.zeros(complete.height, dtype=np.int64)
     for shares in leaning:
         if shares.column == LANGUAGE and complete.height > MOST_DETECTED:
@@ -445,38 +457,38 @@ def _selection_frame(pool: Pool, case: Case, decision: Decision) -> pl.DataFrame
         ranks = np.full(rows.height, np.nan)
         ranks[complete] = judged[name]
         rows = rows.with_columns(pl.Series(f"rank_{name}", ranks).fill_nan(None))
-    stand_in = np.arange(rows.height)
-    stand_in[complete] = np.flatnonzero(complete)[case.stand_in]
     decided = rows.select(
-        "at",
         pl.Series("kept", decision.kept),
         decision.reason.alias("reason"),
         pl.col("^rank_.*$"),
         pl.Series("inclusion", decision.inclusion),
-        stand_in=rows["id"].gather(stand_in),
     )
-    frame = (
-        pool.frame.select("id", "key")
-        .with_row_index("at")
-        .join(decided, on="at", how="left", maintain_order="left")
-    )
-    candidate = pl.col("kept").is_not_null()
-    repeated = frame.filter(~candidate)["key"]
-    stands_for = (
-        rows.select("key", duplicate_of="id")
-        .filter(pl.col("key").is_in(repeated))
-        .unique("key", keep="first", maintain_order=True)
-    )
+    # By place and not by a join, which would take as much memory again.
+    place = np.full(len(pool), -1)
+    place[rows["at"].to_numpy()] = np.arange(rows.height)
+    is_candidate = pl.Series(place >= 0)
+    found = pl.select(pl.when(is_candidate).then(pl.lit(pl.Series(place)))).to_series()
     return (
-        frame.join(stands_for, on="key", how="left", maintain_order="left")
+        pool.frame.select("id")
+        .hstack(decided.select(pl.all().gather(found)))
         .with_columns(
             kept=pl.col("kept").fill_null(value=False),
-            reason=pl.when(candidate).then("reason").otherwise(pl.lit("duplicate")),
+            reason=pl.when(is_candidate).then("reason").otherwise(pl.lit("duplicate")),
             inclusion=pl.col("inclusion").fill_null(0.0),
-            duplicate_of=pl.when(~candidate)
-            .then("duplicate_of")
-            .when(pl.col("reason") == NEAR_DUPLICATE)
-            .then("stand_in"),
+            duplicate_of=_stands_for(pool, case, decision, ~is_candidate),
         )
-        .drop("at", "key", "stand_in")
     )
+
+
+def _stands_for(pool: Pool, case: Case, decision: Decision, repeats: pl.Series) -> pl.Series:
+    """Return for each row the id of the row that stands for it, if one does."""
+    rows = case.rows
+    numbers = np.flatnonzero(rows["complete"].to_numpy())
+    stand_in = np.arange(rows.height)
+    stand_in[numbers] = numbers[case.stand_in]
+    nearly = (decision.reason == NEAR_DUPLICATE).fill_null(value=False).arg_true()
+    repeated = repeats.arg_true()
+    first = rows["key"].search_sorted(pool.frame["key"].gather(repeated))  # rows are sorted by key
+    found = pl.repeat(None, len(pool), dtype=pl.String, eager=True)
+    found = found.scatter(rows["at"].gather(nearly), rows["id"].gather(stand_in[nearly.to_numpy()]))
+    return found.scatter(repeated, rows["id"].gather(first))

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from euds.selection.coverage import clustered, vectors_shown
-from euds.selection.preference import Candidates, Preference, no_preference
+from euds.selection.preference import Candidates, Preference, no_preference, same_reason
 
 __all__ = ["largest_cosine_before", "semdedup"]
 
@@ -44,7 +44,7 @@ def semdedup(candidates: Candidates) -> Preference:
         cosines[members] = largest_cosine_before(vectors[members])
     priority = np.zeros(candidates.rows)
     priority[numbers] = np.round(cosines, 6)  # float32 tells no more
-    return Preference(priority, np.full(candidates.rows, "like another"))
+    return Preference(priority, same_reason("like another", candidates.rows))
 
 
 def largest_cosine_before(vectors: Vectors) -> NDArray[np.float64]:
