@@ -23,6 +23,7 @@ LAYERS = [
     "parquet_schema",
     "damage",
     "entropy",
+    "records",
     "pool",
     "languages",
     "near_duplicates",

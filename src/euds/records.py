@@ -7,10 +7,12 @@ it, and it is gone when the process ends, however it ends.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import tempfile
-from typing import TypeAlias
+import weakref
+from typing import IO, TypeAlias
 
 import polars as pl
 
@@ -37,6 +39,7 @@ class StoredRecords:
         self.schema = schema
         self.height = 0
         self._file = _temporary_file()
+        weakref.finalize(self, _close, self._file)
         self._parts: list[tuple[int, int, int]] = []  # offset, bytes, rows
 
     def add(self, records: pl.DataFrame) -> None:
@@ -65,6 +68,8 @@ class StoredRecords:
 
     def filter(self, mask: pl.Series | None) -> pl.DataFrame:
         """Return the rows where ``mask`` is true, in their order; only these are in memory."""
+        if mask is not None and len(mask) != self.height:
+            raise pl.exceptions.ShapeError(f"a mask of {len(mask)} for {self.height} rows")
         found = [pl.DataFrame(schema=self.schema)]
         row = 0
         for offset, size, rows in self._parts:
@@ -131,13 +136,18 @@ class RecordsAside:
         return pl.concat(self._in_memory) if self._stored is None else self._stored
 
 
-def _temporary_file() -> io.BufferedRandom:
+def _temporary_file() -> IO[bytes]:
     try:
         file = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the records
     except OSError as error:
         raise _no_room(error) from error
-    assert isinstance(file, io.BufferedRandom)
     return file
+
+
+def _close(file: IO[bytes]) -> None:
+    # What could not be written when the disk was full cannot be now; nobody will read it.
+    with contextlib.suppress(OSError):
+        file.close()
 
 
 def _no_room(error: OSError) -> StoreError:

@@ -275,7 +275,8 @@ def test_scores_do_not_depend_on_the_order_of_the_texts() -> None:
 def test_scores_do_not_depend_on_the_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = digest(many_texts())
     for size in (1_999, 137):
-        monkeypatch.setattr(information, "_TEXTS_PER_CHUNK", size)
+        monkeypatch.setattr(information, "_FEWEST_TEXTS", size)
+        monkeypatch.setattr(information, "_MOST_TEXTS", size)
         assert digest(many_texts()) == expected
 
 
@@ -291,7 +292,8 @@ def test_scores_do_not_depend_on_the_order_of_words() -> None:
 @pytest.mark.parametrize("threads", [1, 3])
 def test_scores_do_not_depend_on_the_threads(threads: int) -> None:
     program = (
-        "import test_information as t; t.information._TEXTS_PER_CHUNK = 300;"
+        "import test_information as t;"
+        "t.information._FEWEST_TEXTS = t.information._MOST_TEXTS = 300;"
         "print(t.pl.thread_pool_size(), t.digest(t.many_texts()))"
     )
     environment = {**os.environ, "POLARS_MAX_THREADS": str(threads)}

@@ -47,7 +47,8 @@ WORD = "|".join(
 _FEWEST_WORDS = 4
 _MOST_WORDS = 100_000
 _TOO_SHORT = f"fewer than {_FEWEST_WORDS} words"
-_TEXTS_PER_CHUNK = 10_000
+_FEWEST_TEXTS, _MOST_TEXTS = 10_000, 50_000  # in a chunk
+_BYTES_PER_CHUNK = 2_000_000
 _MOST_THREADS = 8  # each holds the words of one chunk
 # Words are shorter than this on average, so that the beginning of a long text is mostly enough.
 _CHARACTERS_PER_WORD = 10
@@ -222,8 +223,11 @@ class _Pool:
 
 
 def _count_words(texts: pl.Series, *, max_words: int) -> list[_Chunk]:
-    starts = range(0, max(len(texts), 1), _TEXTS_PER_CHUNK)
-    slices = [texts.slice(start, _TEXTS_PER_CHUNK) for start in starts]
+    # Each chunk has its own list of words: of short texts there are more in a chunk, or the lists
+    # would be longer than the texts.
+    mean_bytes = max(int(texts.str.len_bytes().sum()), 1) / max(len(texts), 1)
+    step = int(np.clip(_BYTES_PER_CHUNK / mean_bytes, _FEWEST_TEXTS, _MOST_TEXTS))
+    slices = [texts.slice(start, step) for start in range(0, max(len(texts), 1), step)]
     with _threads() as threads:
         return list(threads.map(partial(_count_chunk, max_words=max_words), slices))
 
