@@ -1,15 +1,15 @@
 """How long and how much memory reading, IE, selecting and writing take for many short rows.
 
-    python benchmarks/rows.py [--rows 100000] [--most 1000000] [--only-select]
+    python benchmarks/rows.py [--rows 100000] [--most 10000000] [--only-select]
 
 Rows are words drawn from the words of the ``tweets`` data set, as many as its rows have.
 
 1. Information entropy, all cores, against a plain loop on one core; the two in turn.
 2. From a file to a selected file, against DSIR. It is there after:
    pip install --no-deps --target build/peers data-selection==1.0.3 nltk regex joblib tqdm
-3. Whole runs of more and more rows: how time and memory grow.
-4. Selecting from scores that are there: in Python, and the command with all that it writes, without
-   the subset, without subset and report.
+3. Whole runs of more and more rows, and selecting once more from each: how time and memory grow.
+4. Selecting from a million scores that are there: in Python, and the command with all that it
+   writes, without the subset, without subset and report.
 
 Whole processes are measured by the operating system's own accounting. Writes results/rows.json.
 """
@@ -51,7 +51,7 @@ from euds.scorers.information import InformationScorer, split_words
 RESULTS = Path(__file__).parent / "results" / "rows.json"
 ROUNDS = 5
 LONG_RUN_ROWS = 1_000_000
-"""Runs of so many rows are made once."""
+"""Runs of so many rows are made once; of so many rows is selected in several ways."""
 KEEP = 0.16
 TARGET_ROWS = 2_000
 MOST_WORDS = 128
@@ -215,6 +215,7 @@ def growth(folder: Path, sizes: list[int]) -> list[dict[str, Any]]:
         one: dict[str, Any] = {"rows": rows, **median_of(rounds_for(rows), *command)}
         one["microseconds_per_row"] = round(1e6 * one["seconds"] / rows, 1)
         one["bytes_per_row"] = round(one["peak_mib"] * 2**20 / rows)
+        one["select"] = measured(*select_again(folder, rows))
         if results:  # what starting the program costs does not grow
             more = rows - results[-1]["rows"]
             seconds = one["seconds"] - results[-1]["seconds"]
@@ -229,6 +230,7 @@ def selecting(run: Path) -> dict[str, Any]:
     """Select in this process from what is in a run folder, without writing a subset."""
     folder = RunFolder(run)
     pool = folder.load_pool()
+    rounds = rounds_for(len(pool))
 
     def from_scores() -> None:
         euds.select(pool, folder.load_scores(), keep=KEEP, rule="ie")
@@ -238,17 +240,22 @@ def selecting(run: Path) -> dict[str, Any]:
 
     return {
         "rows": len(pool),
-        "rounds": ROUNDS,
-        "seconds": round(statistics.median(seconds_of(from_scores) for _ in range(ROUNDS)), 2),
+        "rounds": rounds,
+        "seconds": round(statistics.median(seconds_of(from_scores) for _ in range(rounds)), 2),
         "with_reading_the_pool_seconds": round(
-            statistics.median(seconds_of(from_folder) for _ in range(ROUNDS)), 2
+            statistics.median(seconds_of(from_folder) for _ in range(rounds)), 2
         ),
     }
 
 
+def select_again(folder: Path, rows: int) -> tuple[str, ...]:
+    """Return the command that selects from the scores of a run that is there."""
+    return ("select", str(folder / f"run-{rows}"), "--rule", "ie", "--keep", str(KEEP))
+
+
 def select_command(folder: Path, rows: int) -> dict[str, Any]:
     """Run the command in a run folder: with start, subset, report and manifest, and with less."""
-    command = ("select", str(folder / f"run-{rows}"), "--rule", "ie", "--keep", str(KEEP))
+    command = select_again(folder, rows)
     return {
         "rows": rows,
         **median_of(ROUNDS, *command),
@@ -261,21 +268,22 @@ def main() -> None:
     """Measure, print and keep."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=100_000, help="of the comparisons")
-    parser.add_argument("--most", type=int, default=1_000_000, help="of the whole runs")
+    parser.add_argument("--most", type=int, default=10_000_000, help="of the whole runs")
     parser.add_argument(
         "--only-select", action="store_true", help="leave the other results as they are"
     )
     arguments = parser.parse_args()
-    sizes = sorted({min(10_000, arguments.rows), arguments.rows, arguments.most})
+    again = min(LONG_RUN_ROWS, arguments.most)
+    sizes = sorted({min(10_000, arguments.rows), arguments.rows, again, arguments.most})
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for rows in [arguments.most] if arguments.only_select else sizes:
+        for rows in [again] if arguments.only_select else sizes:
             write_rows(folder / f"{rows}.jsonl", rows)
         path = folder / f"{arguments.rows}.jsonl"
         if arguments.only_select:
             result: dict[str, Any] = json.loads(RESULTS.read_text(encoding="utf-8"))
-            measured(*run_command(folder, arguments.most))
-            result["select again"] = select_command(folder, arguments.most)
+            measured(*run_command(folder, again))
+            result["select again"] = select_command(folder, again)
             save(result)
             return
         result = {
@@ -284,7 +292,7 @@ def main() -> None:
             "polars": pl.__version__,
             # First, while this process is small; see `measured`.
             "run --scores ie": growth(folder, sizes),
-            "select again": select_command(folder, arguments.most),
+            "select again": select_command(folder, again),
             "information entropy": information_entropy(path),
             "from file to file": against_dsir(path, arguments.rows),
             "select": [selecting(folder / f"run-{rows}") for rows in sizes],
