@@ -58,14 +58,14 @@ def row_figures(rows: dict[str, Any]) -> list[str]:
         "",
         "`euds run --scores ie`, whole processes: linear in the rows.",
         "",
-        "| rows | seconds | peak memory, MiB | `euds select` again, seconds | its peak memory, MiB | "
+        "| rows | seconds | peak memory, MiB | `euds select` again, seconds | its peak, MiB | "
         "`select` in Python, scores read, seconds |",
         "|---|---|---|---|---|---|",
     ]
     selecting = {one["rows"]: one["seconds"] for one in rows["select"]}
     lines += [
-        f"| {one['rows']:,} | {one['seconds']} | {one['peak_mib']:,} | {one['select']['seconds']} | "
-        f"{one['select']['peak_mib']:,} | {selecting[one['rows']]} |"
+        f"| {one['rows']:,} | {one['seconds']} | {one['peak_mib']:,} | "
+        f"{one['select']['seconds']} | {one['select']['peak_mib']:,} | {selecting[one['rows']]} |"
         for one in rows["run --scores ie"]
     ]
     again = rows["select again"]

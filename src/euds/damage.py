@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import IO, Any
 
 import polars as pl
+import zstandard
 
 from euds.parquet_schema import ImpossibleMetadataError, schema_depth
 
 __all__ = [
     "FILE_DAMAGE",
+    "UNREADABLE",
     "DamagedFileError",
     "first_line",
     "parse_json",
@@ -31,7 +34,23 @@ class DamagedFileError(ValueError):
 
 
 FILE_DAMAGE = (OSError, pl.exceptions.PolarsError, DamagedFileError)
-"""What a file that cannot be read raises."""
+"""What a file that cannot be read raises, through the functions here."""
+
+UNREADABLE = (
+    *FILE_DAMAGE,
+    EOFError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+    MemoryError,
+    zlib.error,
+    zstandard.ZstdError,
+    pl.exceptions.PanicException,  # no Exception: damaged Parquet makes Polars panic
+)
+"""What reading files raises whose whole content may be made up, down to the last value."""
 
 
 def read_parquet(source: Path | IO[bytes], columns: Sequence[str] | None = None) -> pl.DataFrame:

@@ -11,34 +11,13 @@ import contextlib
 import hashlib
 import os
 import stat
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-import polars as pl
-import zstandard
-
 from euds.errors import StoreError
 
-__all__ = ["UNREADABLE", "digest_of", "kind_of_file", "open_plain", "read_plain"]
-
-UNREADABLE = (
-    OSError,
-    EOFError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    ArithmeticError,
-    RecursionError,
-    MemoryError,
-    zlib.error,
-    zstandard.ZstdError,
-    pl.exceptions.PolarsError,
-    pl.exceptions.PanicException,  # no Exception: damaged Parquet makes Polars panic
-)
-"""What reading a damaged or made-up file may raise."""
+__all__ = ["digest_of", "kind_of_file", "open_plain", "read_plain"]
 
 _CHUNK_BYTES = 1 << 20
 _KINDS = {

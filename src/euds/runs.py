@@ -35,7 +35,7 @@ from typing import Any, TypeVar
 import polars as pl
 
 from euds.atomic import atomic_write, write_bytes_atomically
-from euds.damage import DamagedFileError, first_line, read_parquet
+from euds.damage import UNREADABLE, DamagedFileError, first_line, read_parquet
 from euds.errors import InputError, OptionError, StoreError
 from euds.manifests import (
     MANIFEST_VERSION,
@@ -45,7 +45,7 @@ from euds.manifests import (
     read_manifest,
     with_checksum,
 )
-from euds.plain_files import UNREADABLE, digest_of
+from euds.plain_files import digest_of
 from euds.pool import REJECTED_SCHEMA, Pool
 from euds.scores import ScoreTable
 from euds.selection.selection import Selection

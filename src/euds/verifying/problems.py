@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Literal
 
+from euds.damage import UNREADABLE
 from euds.errors import EudsError
-from euds.plain_files import UNREADABLE
 from euds.summary import shorten
 
 __all__ = ["AGAIN", "Kind", "Problem", "Told"]
