@@ -435,14 +435,16 @@ def test_a_certified_run_comes_again_with_the_rows_that_were_set_aside(labelled,
     assert "other rows were set apart" in again("run", exit_code=1)["problems"][0]
 
 
-@pytest.mark.parametrize("test", ["others.jsonl", "0.3"])
-def test_the_subset_of_a_proof_comes_again(labelled, encoder, test):
+@pytest.mark.parametrize(
+    ("test", "sample"), [("others.jsonl", ()), ("0.3", ("--sample", 200))], ids=["file", "share"]
+)
+def test_the_subset_of_a_proof_comes_again(labelled, encoder, test, sample):
     mine = Path(shutil.copytree(encoder, labelled / "encoder"))
     proving = ("--train-encoder", mine, "--trainer", "probe", "--seeds", 2, "--keep", "50")
     rules = ("--rules", "auto,length", "--precision", "float32", "--out", "proof")
     lines = (labelled / "films.jsonl").read_text().splitlines(keepends=True)
     (labelled / "films.jsonl").write_text("".join(lines[:240]))
-    command("prove", "films.jsonl", "--test", test, *TOY, *proving, *rules, "--no-report")
+    command("prove", "films.jsonl", "--test", test, *TOY, *proving, *rules, "--no-report", *sample)
     told = is_sound_and_comes_again("proof")
     assert told["models"]["vectors"]["is_same"]
     if test == "0.3":

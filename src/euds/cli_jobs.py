@@ -345,6 +345,7 @@ def prove_and_write(
             scoring=_scoring_settings(scoring, output.seed),
             proving=settings,
             remove_near_duplicates=not proving.keep_near_duplicates,
+            sample=proving.sample,
             target=target,
             progress=progress,
             ledger=ledger,
@@ -367,6 +368,7 @@ def prove_and_write(
             part,
             closed_labels=proof_task_named(str(scoring.task)).kind == "class",
             remove_near_duplicates=not proving.keep_near_duplicates,
+            sample=proving.sample,
             seed=output.seed,
         ),
         "scoring": scoring_recorded(proven.table),
@@ -442,6 +444,7 @@ def ablate_and_show(
             scoring=_scoring_settings(scoring, output.seed),
             proving=settings,
             remove_near_duplicates=not proving.keep_near_duplicates,
+            sample=proving.sample,
             progress=progress,
             ledger=ledger,
         )

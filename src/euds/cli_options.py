@@ -367,6 +367,13 @@ class ProvingOptions:
             "--keep-near-duplicates",
         ),
     ] = False
+    sample: Annotated[
+        int | None,
+        _prove(
+            "Prove on so many rows of a large pool, drawn by a hash of their texts. | all rows",
+            min=1,
+        ),
+    ] = None
 
 
 @dataclass(frozen=True)

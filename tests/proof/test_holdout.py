@@ -199,3 +199,49 @@ def test_too_little_is_an_error():
 def test_a_share_out_of_range_is_refused(share):
     with pytest.raises(OptionError, match="share of the test set"):
         hold_out(pool_of(random_texts(60, seed=1)), share)
+
+
+def test_a_sample_is_drawn_by_the_texts_whatever_their_order():
+    texts = random_texts(300, seed=5)
+    pool, tested = pool_of(texts), pool_of(random_texts(40, seed=6))
+    held = hold_out(pool, tested, sample=100)
+    backwards = hold_out(pool_of(texts[::-1]), tested, sample=100)
+    assert len(held.pool) == 100
+    assert held.taken_out == {"not in the sample": 200}
+    assert set(texts_of(held.pool)) == set(texts_of(backwards.pool))
+    assert texts_of(held.pool) == [text for text in texts if text in set(texts_of(held.pool))]
+    assert held.test.frame.equals(hold_out(pool, tested).test.frame)
+    assert set(texts_of(hold_out(pool, tested, sample=100, seed=1).pool)) != set(
+        texts_of(held.pool)
+    )
+    assert any("sample of 100 of 300 rows" in one for one in held.warnings)
+    # A smaller sample lies inside a larger one, and one of all rows is no sample.
+    smaller = hold_out(pool, tested, sample=50)
+    assert set(texts_of(smaller.pool)) < set(texts_of(held.pool))
+    assert hold_out(pool, tested, sample=300).warnings == ()
+
+
+def test_every_row_that_a_sample_leaves_out_is_told_why():
+    tested = random_texts(40, seed=6)
+    texts = [*random_texts(200, seed=5), *tested[:20]]
+    pool = pool_of(texts, labels=[*["a", "b"] * 100, *["a"] * 19, None])
+    held = hold_out(pool, pool_of(tested), sample=150)
+    reasons = Counter(held.left_out(pool)["reason"].to_list())
+    assert reasons == Counter(held.taken_out)
+    assert reasons["no label"] == 1
+    assert reasons["not in the sample"] == 69
+    assert len(held.pool) + reasons[NEAR] == 150
+    assert reasons[NEAR] > 0
+
+
+def test_a_share_of_a_sample_is_split_off():
+    pool = pool_of(random_texts(400, seed=7))
+    held = hold_out(pool, 0.25, sample=200)
+    assert (len(held.pool), len(held.test)) == (150, 50)
+    reasons = Counter(held.left_out(pool)["reason"].to_list())
+    assert reasons == {"not in the sample": 200, "test set": 50}
+
+
+def test_a_sample_of_a_few_rows_is_refused():
+    with pytest.raises(OptionError, match="too small to train on"):
+        hold_out(pool_of(random_texts(100, seed=7)), 0.3, sample=19)

@@ -92,6 +92,7 @@ def ablate(
     scoring: Mapping[str, Any] | None = None,
     proving: Mapping[str, Any],
     remove_near_duplicates: bool = True,
+    sample: int | None = None,
     progress: Progress,
     ledger: Ledger | None = None,
     store: Store | None = None,
@@ -101,7 +102,7 @@ def ablate(
 
     Parameters
     ----------
-    pool, test, rules, entropies, scoring, proving, remove_near_duplicates
+    pool, test, rules, entropies, scoring, proving, remove_near_duplicates, sample
         See `euds.proof.pipeline.prove_rules`.
     keep : float or str
         The budget.
@@ -124,6 +125,7 @@ def ablate(
         scoring=scoring,
         proving=proving,
         remove_near_duplicates=remove_near_duplicates,
+        sample=sample,
         progress=progress,
         ledger=spent,
         store=store,

@@ -31,6 +31,7 @@ LEAST_TEST_ROWS = 30
 
 NO_LABEL = "no label"
 NEAR_DUPLICATE = "near-duplicate of a test row"
+NOT_SAMPLED = "not in the sample"
 
 _NAMED_LABELS = 5
 
@@ -73,7 +74,9 @@ class HoldOut:
             .then(pl.lit("test set"))
             .when(pl.col("label").is_null())
             .then(pl.lit(NO_LABEL))
-            .otherwise(pl.lit(NEAR_DUPLICATE)),
+            .when(pl.col("id").is_in(self.near_duplicates["id"].implode()))
+            .then(pl.lit(NEAR_DUPLICATE))
+            .otherwise(pl.lit(NOT_SAMPLED)),
         )
 
 
@@ -84,6 +87,7 @@ def hold_out(
     closed_labels: bool = True,
     threshold: float = DEFAULT_THRESHOLD,
     remove_near_duplicates: bool = True,
+    sample: int | None = None,
     seed: int = 0,
 ) -> HoldOut:
     """Take out of the pool what must not be trained on, or split off a test set.
@@ -105,8 +109,11 @@ def hold_out(
         The least Jaccard similarity of near-duplicates, 0.5 to 1.
     remove_near_duplicates : bool
         Whether they leave the pool; if not, they are only counted in a warning.
+    sample : int, optional
+        How many of the pool's labelled rows there are to select from, and to split a share of, if
+        not all: drawn by a hash of their texts, whatever the order of the rows.
     seed : int
-        Of the split.
+        Of the sample and the split.
 
     Raises
     ------
@@ -114,10 +121,14 @@ def hold_out(
         If the pool or the test set has no labels, they have no class in common, or too few rows are
         left.
     OptionError
-        If the share or the threshold is out of range.
+        If the share, the threshold or the sample is out of range.
     """
-    labelled = _labelled(pool, what="pool")
-    taken_out = {NO_LABEL: len(pool) - len(labelled)}
+    everything = _labelled(pool, what="pool")
+    labelled = _sampled(everything, sample, seed)
+    taken_out = {
+        NO_LABEL: len(pool) - len(everything),
+        NOT_SAMPLED: len(everything) - len(labelled),
+    }
     test_taken_out: dict[str, int] = {}
     groups = None
     if isinstance(test, Pool):
@@ -136,6 +147,11 @@ def hold_out(
 
     near_duplicates = _by_id(pairs, left, held)
     warnings = []
+    if len(labelled) < len(everything):
+        warnings.append(
+            f"this is about a sample of {len(labelled):,} of {len(everything):,} rows with a "
+            f"label: the same share of all of them is more rows, where it may matter less which"
+        )
     if remove_near_duplicates:
         left = left.take(~left.frame["id"].is_in(near_duplicates["id"].implode()))
         taken_out[NEAR_DUPLICATE] = near_duplicates.height
@@ -174,6 +190,24 @@ def _labelled(pool: Pool, *, what: str) -> Pool:
             next_step="name their column with --label",
         )
     return labelled
+
+
+def _sampled(pool: Pool, rows: int | None, seed: int) -> Pool:
+    """Return so many rows of the pool, in its order; equal texts mostly go together."""
+    if rows is None or rows >= len(pool):
+        return pool
+    if rows < LEAST_POOL_ROWS:
+        raise OptionError(
+            "that sample is too small to train on",
+            where="sample",
+            got=str(rows),
+            expected=f"{LEAST_POOL_ROWS} rows or more; some thousands tell something",
+        )
+    ordered = pool.frame.select(
+        "id", lot=pl.Series([_hash(seed, f"sample:{key}") for key in pool.frame["key"]])
+    )
+    drawn = ordered.sort("lot", "id").head(rows)["id"]
+    return pool.take(pool.frame["id"].is_in(drawn.implode()))
 
 
 def _split(labelled: Pool, groups: Groups, *, share: float, seed: int) -> tuple[Pool, Pool]:

@@ -103,6 +103,7 @@ def prove_rules(
     scoring: Mapping[str, Any] | None = None,
     proving: Mapping[str, Any],
     remove_near_duplicates: bool = True,
+    sample: int | None = None,
     target: Texts | None = None,
     progress: Progress,
     ledger: Ledger | None = None,
@@ -128,6 +129,8 @@ def prove_rules(
         Fields of `euds.scoring.ScoreSettings` and of `euds.proof.prove.ProofSettings`.
     remove_near_duplicates : bool
         Whether near-duplicates of test rows are taken out of the pool.
+    sample : int, optional
+        How many rows of a large pool the proof is about; see `euds.proof.holdout.hold_out`.
     target : Texts, optional
         Texts like those that matter, for the rules that need them. If test texts are among them, a
         warning says so.
@@ -153,6 +156,7 @@ def prove_rules(
         scoring=scoring,
         proving=proving,
         remove_near_duplicates=remove_near_duplicates,
+        sample=sample,
         target=target,
         progress=progress,
         ledger=spent,
@@ -209,6 +213,7 @@ def choose(
     scoring: Mapping[str, Any] | None,
     proving: Mapping[str, Any],
     remove_near_duplicates: bool,
+    sample: int | None = None,
     target: Texts | None = None,
     progress: Progress,
     ledger: Ledger,
@@ -225,6 +230,7 @@ def choose(
             test,
             closed_labels=proof_task_named(settings.task).kind == "class",
             remove_near_duplicates=remove_near_duplicates,
+            sample=sample,
             seed=settings.seed,
         )
     held = replace(held, warnings=(*held.warnings, *_target_warnings(target, held, to_choose)))

@@ -85,12 +85,14 @@ def hold_out_recorded(
     closed_labels: bool,
     seed: int,
     remove_near_duplicates: bool = True,
+    sample: int | None = None,
 ) -> dict[str, Any]:
     """Record what was set apart: a share of the rows, or a file as `other_recorded` has it."""
     return {
         "part": part if isinstance(part, float) else dict(part),
         "closed_labels": closed_labels,
         "remove_near_duplicates": remove_near_duplicates,
+        "sample": sample,
         "seed": seed,
     }
 
@@ -201,7 +203,10 @@ def seen_from(folder: Path, place: Path) -> str:
 
 
 _Shape = type | None | tuple["_Shape", ...] | list["_Shape"] | dict[str, "_Shape"]
-"""A type, one of several, a list of one, or an object with these fields and perhaps others."""
+"""A type, one of several, a list of one, or an object with these fields and perhaps others.
+
+Older runs need not have the fields whose names end in a question mark.
+"""
 
 _TEXT: _Shape = (str, None)
 _OTHER: _Shape = {"file": str, "fingerprint": str}
@@ -211,7 +216,7 @@ _READING: _Shape = {
 }
 _HELD_OUT: _Shape = {
     **{"part": (float, _OTHER), "closed_labels": bool, "remove_near_duplicates": bool},
-    "seed": int,
+    **{"seed": int, "sample?": (int, None)},
 }
 _SETTINGS: _Shape = {
     **dict.fromkeys(("task", "entailment"), _TEXT),
@@ -254,7 +259,8 @@ def _fits(value: object, shape: _Shape) -> bool:
         return isinstance(value, list) and all(_fits(one, shape[0]) for one in value)
     if isinstance(shape, dict):
         return isinstance(value, dict) and all(
-            name in value and _fits(value[name], one) for name, one in shape.items()
+            _fits(value[key], one) if (key := name.removesuffix("?")) in value else key != name
+            for name, one in shape.items()
         )
     if shape is None:
         return value is None

@@ -116,5 +116,6 @@ def held_again(asked: Mapping[str, Any], pool: Pool, places: Places) -> Pool:
         part,
         closed_labels=asked["closed_labels"],
         remove_near_duplicates=asked["remove_near_duplicates"],
+        sample=asked.get("sample"),
         seed=asked["seed"],
     ).pool
