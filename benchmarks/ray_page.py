@@ -65,7 +65,8 @@ def arithmetic(results: dict[str, Any], speed: dict[str, Any], rows: dict[str, A
     ge = results["speed"]["rows_per_second"]["ray, 2 workers"] / 2
     options = speed["cases"]["SE label mode over scoring each of 5 options by itself"]
     se = options["ours"] / speed["machine"]["cores"]
-    bytes_per_row = rows["run --scores ie"][-1]["bytes_per_added_row"]
+    most = rows["run --scores ie"][-1]
+    bytes_per_row, largest = most["bytes_per_added_row"], most["rows"]
     seconds = {"ie,ge": 1 / ge, "ie,ge,se": 1 / ge + 1 / se}
     handed_out = results["handed_out_per_second"] * ROWS_PER_SHARD
     prices = [f"cost, {name}, $" for name in DOLLARS_PER_CORE_HOUR]
@@ -94,8 +95,10 @@ def arithmetic(results: dict[str, Any], speed: dict[str, Any], rows: dict[str, A
             )
     lines += [
         "",
-        f"The command holds the pool in memory: {bytes_per_row:,} bytes for each row added, short "
-        "texts (`results/rows.json`). This is arithmetic: no pool of that size was scored.",
+        f"The command holds ids, keys, texts and scores in memory: {bytes_per_row:,} bytes for each "
+        f"row added, short texts with IE alone, which was measured with {largest:,} rows on one "
+        "machine ([speed.md](speed.md)). The rest is arithmetic: no pool of that size was scored "
+        "with a model.",
     ]
     return lines
 
