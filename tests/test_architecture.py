@@ -62,6 +62,7 @@ LAYERS = [
     "cli_jobs",
     "cli_labelled",
     "cli_forget",
+    "cli_pilot",
     "cli_trust",
     "cli",
     "__main__",

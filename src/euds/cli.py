@@ -40,6 +40,7 @@ from euds.cli_options import (
     split_names,
 )
 from euds.cli_output import harmless, print_line, stdout_console, tell
+from euds.cli_pilot import PilotOptions, pilot_and_show
 from euds.cli_recording import given_in, selecting_asked
 from euds.cli_texts import with_texts
 from euds.cli_trust import replay_and_show, verify_and_show
@@ -184,11 +185,12 @@ def run(
             prepare=labelled.prepare,
             beside=labelled.validation_file,
             cascade=cascade,
-            request=lambda: labelled.with_budget(request),
+            request=lambda: labelled.with_findings(request),
+            only=labelled.scores_left,
             held_out=labelled.held_out,
         )
         target = read_target(selecting.target, pool)
-        request = labelled.with_budget(request)
+        request = labelled.with_findings(request)
         chosen, vectors = select_rows(
             *(pool, table, request, output, ledger), target=target, engine=engine
         )
@@ -364,6 +366,29 @@ def ablate(
 ) -> None:
     """Tell how much of a rule's gain over random rows is the length of its texts alone."""
     ablate_and_show(inputs, test, keep, proving, reading, scoring, output)
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "euds pilot news.jsonl --label topic --task topic --keep 16%\n\n"
+    "euds pilot run --keep 500 --json"
+)
+@grouped
+def pilot(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="INPUT...",
+            help="Files with labels, as for 'euds run'; or the folder of a run: without labels "
+            "the language model's answers in it stand for them.",
+            show_default=False,
+        ),
+    ],
+    piloting: PilotOptions,
+    reading: ReadingOptions,
+) -> None:
+    """Tell from labels, before anything is scored, whether selecting can help at a budget."""
+    pilot_and_show(inputs, reading, piloting)
 
 
 @app.command(

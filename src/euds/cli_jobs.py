@@ -66,6 +66,7 @@ def read_and_score(
     cascade: Mapping[str, Any] | None = None,
     request: "Callable[[], Mapping[str, Any]] | None" = None,
     held_out: "Callable[[], Mapping[str, Any] | None] | None" = None,
+    only: "Callable[[], tuple[str, ...] | None] | None" = None,
 ) -> "tuple[Ledger, RunFolder, Pool, ScoreTable]":
     """Read and score the input, and save both in the run folder.
 
@@ -73,7 +74,8 @@ def read_and_score(
     scored too where no default would. ``prepare`` returns the rows of the input that are scored.
     ``beside`` is a file that is read as well and must not be written over. With ``cascade``, its
     settings, models are asked what decides the selection that ``request`` returns. ``held_out``
-    tells what was set apart of the rows.
+    tells what was set apart of the rows, and ``only`` the scores that suffice after all, if not
+    what was asked for is needed.
     """
     from dataclasses import asdict
 
@@ -94,8 +96,11 @@ def read_and_score(
     was_read = reading_recorded(inputs, asdict(reading), pool)
     if prepare is not None:
         pool = prepare(pool, ledger)
-    scores = split_names(scoring.scores) or _default_scores(scoring.task, progress)
-    scores = (*scores, *_extra_scores(None if selecting is None else selecting.rule))
+    if only is not None and (few := only()) is not None:
+        scores, cascade = few, None
+    else:
+        scores = split_names(scoring.scores) or _default_scores(scoring.task, progress)
+        scores = (*scores, *_extra_scores(None if selecting is None else selecting.rule))
     settings = _scoring_settings(scoring, output.seed)
     try:
         with ledger.stage("scoring"):

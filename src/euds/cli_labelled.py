@@ -25,6 +25,8 @@ __all__ = ["AUTO", "Labelled"]
 
 AUTO = "auto"
 
+_RANDOM = {"rule": "random", "interval": None, "soft": False, "use_labels": False}
+
 
 @dataclass
 class Labelled:
@@ -47,6 +49,7 @@ class Labelled:
     _held: "HoldOut | None" = None
     _left_out: "pl.DataFrame | None" = None
     _recorded: dict[str, Any] | None = None
+    _asked: dict[str, Any] = field(default_factory=dict)
 
     def request(self) -> dict[str, Any]:
         """Return what `select` is asked for; refuse what makes no sense, before anything is read.
@@ -61,7 +64,8 @@ class Labelled:
             if asked.keep is None and asked.keep_tokens is None:
                 asked = replace(asked, keep="0.5", keep_seconds=None)
             self._check_timed()
-        return request_of(asked)
+        self._asked = request_of(asked)
+        return self._asked
 
     @property
     def _is_timed(self) -> bool:
@@ -80,6 +84,8 @@ class Labelled:
         check_seconds(self.selecting.keep_seconds or 0.0, of="training")
 
     def _check(self) -> None:
+        if self.options.pilot:
+            self._check_pilot()
         if not self.options.certify:
             return
         from euds.proof.certify import check_alpha
@@ -97,8 +103,36 @@ class Labelled:
                 expected="a rule to compare with random-stratified",
             )
 
+    def _check_pilot(self) -> None:
+        """Refuse what random rows, which may be all that is kept, could not do."""
+        from euds.proof.learning_curve import check_margin
+
+        check_margin(self.options.margin)
+        asked = self.selecting
+        if asked.rule in ("random", "random-stratified", "full"):
+            raise OptionError(
+                f"the rule {asked.rule} needs no pilot",
+                where="--pilot",
+                expected="a rule that may be better than random rows",
+                next_step="leave out --pilot; 'euds pilot' tells the same without a run",
+            )
+        ruled_out = {
+            "--keep-tokens": asked.keep_tokens is not None,
+            "--interval": any(one != AUTO for one in asked.interval or ()),
+            "--target": asked.target is not None,
+            "--quota se_option": (asked.quota or "").startswith("se_option="),
+        }
+        if given := [option for option, is_given in ruled_out.items() if is_given]:
+            raise OptionError(
+                "random rows may be all that a pilot leaves, and they cannot do this",
+                where="--pilot",
+                got=", ".join(given),
+                expected="a budget in rows, as a share or in seconds, and no bounds",
+                next_step=f"leave out --pilot or {given[0]}",
+            )
+
     def prepare(self, pool: "Pool", ledger: "Ledger") -> "Pool":
-        """Do what comes before scoring: set the validation part aside, find the budget.
+        """Do what comes before scoring: set the validation part aside, find the budget, pilot.
 
         Returns
         -------
@@ -111,6 +145,8 @@ class Labelled:
             self._find_budget(pool, ledger)
         elif self._is_timed:
             self._time_training(pool, ledger)
+        if self.options.pilot:
+            self._pilot(pool, ledger)
         return pool
 
     def _set_aside(self, pool: "Pool", ledger: "Ledger") -> "Pool":
@@ -176,8 +212,52 @@ class Labelled:
             )
         self.findings["training_time"] = found.results
 
-    def with_budget(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Return the request with the budget that was found, if one was asked for."""
+    def _pilot(self, pool: "Pool", ledger: "Ledger") -> None:
+        from euds.proof.pilot import pilot
+        from euds.selection.asking_again import check_asked
+        from euds.selection.request import DEFAULT_KEEP
+
+        asked = self._with_budget(self._asked)
+        if asked["rule"] == "full":
+            self._note("every row is kept, so there is nothing to pilot")
+            return
+        found = pilot(
+            pool,
+            keep=DEFAULT_KEEP if asked["keep"] is None else asked["keep"],
+            margin_points=self.options.margin,
+            seed=self.output.seed,
+            encoder=self.options.train_encoder,
+            precision=self.scoring.precision,
+            ledger=ledger,
+            progress=progress_for(quiet=self.output.quiet),
+        )
+        will_do = found.can_help == "no"
+        self.findings["pilot"] = {**found.results, "delivered": "random" if will_do else None}
+        if will_do:
+            rule = check_asked(asked, score_names=()).rule.name
+            self._note(
+                f"the pilot says that selecting cannot help here, so random rows are kept instead "
+                f"of those of the rule {rule}, and no language model was asked"
+            )
+
+    def _note(self, text: str) -> None:
+        self.findings.setdefault("notes", []).append(text)
+
+    @property
+    def _random_will_do(self) -> bool:
+        """Whether random rows take the place of what the rule would choose."""
+        return "pilot" in self.findings and self.findings["pilot"]["delivered"] is not None
+
+    def scores_left(self) -> tuple[str, ...] | None:
+        """Return the scores that suffice for random rows; None where all that were asked do."""
+        return ("ie",) if self._random_will_do else None
+
+    def with_findings(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Return the request with the budget that was found, and random rows if they will do."""
+        request = self._with_budget(request)
+        return {**request, **_RANDOM} if self._random_will_do else request
+
+    def _with_budget(self, request: dict[str, Any]) -> dict[str, Any]:
         if timed := self.findings.get("training_time"):
             return {**request, "keep": timed["rows"]}
         found = self.findings.get("smallest_keep")
@@ -197,8 +277,9 @@ class Labelled:
         """
         if self._held is None:
             return selection, asked
-        if selection.settings["rule"] == "full":
-            self.findings["notes"] = ["everything is kept, so there is nothing to certify"]
+        if self._random_will_do or selection.settings["rule"] == "full":
+            what = "random rows are" if self._random_will_do else "everything is"
+            self._note(f"{what} kept, so there is nothing to certify")
             return selection, asked
         from euds.proof.certify import certify
         from euds.replaying.recording import again_recorded

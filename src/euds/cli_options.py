@@ -388,6 +388,14 @@ class LabelOptions:
             "--certify",
         ),
     ] = False
+    pilot: Annotated[
+        bool,
+        _label(
+            "First find out whether selecting can help; if it cannot, keep random rows and ask no "
+            "language model. See 'euds pilot'.",
+            "--pilot",
+        ),
+    ] = False
     alpha: Annotated[
         float, _label("Chance, at most, that --certify lets a subset pass that is worse.")
     ] = 0.05
@@ -396,7 +404,10 @@ class LabelOptions:
         _label("What --certify tests on: a share of INPUT to set aside, or a file like INPUT."),
     ] = "0.2"
     margin: Annotated[
-        float, _label("Loss in points from which on it counts, for --certify and --keep auto.")
+        float,
+        _label(
+            "Points from which on a loss or gain counts, for --certify, --pilot and --keep auto."
+        ),
     ] = 1.0
     trainer: Annotated[
         str, _label("probe (a logistic head on the frozen encoder) or fine-tune (all of it).")

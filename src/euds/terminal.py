@@ -13,7 +13,7 @@ from rich.table import Table
 from euds.progress_bars import format_seconds
 from euds.selection.stability import SOURCES
 
-__all__ = ["show_proof", "show_stability", "show_summary"]
+__all__ = ["show_pilot", "show_proof", "show_stability", "show_summary"]
 
 
 def show_summary(summary: dict[str, Any], console: Console) -> None:
@@ -22,8 +22,8 @@ def show_summary(summary: dict[str, Any], console: Console) -> None:
         colour = "green" if certificate["certified"] else "yellow"
         console.print(f"[bold {colour}]{escape(certificate['sentence'])}[/]", highlight=False)
         console.print(escape(certificate["scope"]), highlight=False)
-    for budget in ("smallest_keep", "training_time"):
-        if found := summary.get(budget):
+    for asked in ("smallest_keep", "training_time", "pilot"):
+        if found := summary.get(asked):
             console.print(escape(found["sentence"]), highlight=False)
     _show_rows(summary, console)
     _show_cascade(summary, console)
@@ -81,6 +81,52 @@ def show_stability(found: dict[str, Any], path: Path, console: Console) -> None:
     for warning in found["warnings"]:
         console.print(f"[yellow]warning:[/] {escape(warning)}", highlight=False)
     console.print(f"Written to {escape(str(path))}", highlight=False)
+
+
+def show_pilot(found: dict[str, Any], console: Console) -> None:
+    """Print whether selecting can help, the curve that says so, and what to do next."""
+    console.print(f"[bold]{escape(found['sentence'])}[/]", highlight=False)
+    console.print(_curve_table(found))
+    asked = f"{found['rows_asked']:,} rows asked in {found['draws']} draws"
+    console.print(
+        f"[bold]Labels[/]    those of the pool were used, and for nothing but this; {asked}"
+        if found["uses_labels"]
+        else f"[bold]Labels[/]    none; the language model's answers stand for them; {asked}",
+        highlight=False,
+    )
+    spent = ", ".join(
+        f"{stage} {format_seconds(taken)}" for stage, taken in found["seconds"].items()
+    )
+    probes = f"{found['trainings']:,} probes trained, no language model asked"
+    console.print(f"[bold]Time[/]      {spent}; {probes}", highlight=False)
+    console.print(f"[bold]Next[/]      {escape(found['advice'])}:", highlight=False)
+    # Never wrapped: it is there to be copied.
+    console.print(f"          {escape(found['command'])}", highlight=False, soft_wrap=True)
+
+
+def _curve_table(found: dict[str, Any]) -> Table:
+    table = Table(
+        title="A probe trained on random rows, asked about others; accuracy in points",
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+    )
+    for name in ("rows", "accuracy", "gain"):
+        table.add_column(name, justify="right")
+    table.add_column("")
+    before = found["majority_points"]
+    table.add_row("none", f"{before:.1f}", "", "always the most frequent label")
+    budget = found["budget_rows"]
+    for rows, reached in zip(found["rows"], found["accuracy_points"], strict=True):
+        notes = ["the budget"] if rows == budget else []
+        if rows == found["rows"][-1]:
+            low, high = found["gain_low_points"], found["gain_high_points"]
+            notes.append(f"{low:+.1f} to {high:+.1f} with {100 * found['confidence']:g} %")
+            if rows < 2 * budget:
+                notes.append(f"twice the budget would be {2 * budget:,}")
+        table.add_row(f"{rows:,}", f"{reached:.1f}", f"{reached - before:+.1f}", "; ".join(notes))
+        before = reached
+    return table
 
 
 def _show_rows(summary: dict[str, Any], console: Console) -> None:

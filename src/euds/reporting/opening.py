@@ -50,9 +50,9 @@ def open_report(
     if results is None:
         headline, others = _of_run(pool, selection)
         certificate = summary.get("certificate")
-        for budget in ("smallest_keep", "training_time"):
-            if budget in summary:
-                others = (one_line(summary[budget]["sentence"]), *others)
+        for asked in ("smallest_keep", "training_time", "pilot"):
+            if asked in summary:
+                others = (one_line(summary[asked]["sentence"]), *others)
         if cascade := summary.get("cascade"):
             told = "; ".join(cascade["sentences"])
             others = (one_line(f"Some scores here are predicted (--cascade): {told}."), *others)
@@ -100,11 +100,23 @@ def _labels_of_run(selection: Selection | None, summary: Mapping[str, Any]) -> s
             f"Labels were used to test what the rule {tested} chose, and decided whether it or "
             f"random rows were written."
         )
+    told = []
     if selection.settings.get("uses_labels"):
-        return f"The rule {one_line(selection.settings['rule'])} looked at labels of the pool."
-    if "smallest_keep" in summary:
-        return "Labels decided how many rows are kept; which ones, the rule chose without them."
-    return "Selecting looked at no label."
+        told.append(
+            f"The rule {one_line(selection.settings['rule'])} looked at labels of the pool."
+        )
+    elif "smallest_keep" in summary:
+        told.append(
+            "Labels decided how many rows are kept; which ones, the rule chose without them."
+        )
+    pilot = summary.get("pilot")
+    if pilot is not None and pilot["source"] is not None:
+        told.append(
+            "Labels decided that random rows are kept, which were drawn without them."
+            if pilot["delivered"] == "random"
+            else "Labels were asked whether selecting can help at all."
+        )
+    return " ".join(told) or "Selecting looked at no label."
 
 
 def _labels(results: Mapping[str, Any]) -> str:
