@@ -101,6 +101,7 @@ def pilot_and_show(inputs: list[str], reading: ReadingOptions, options: PilotOpt
     ledger = Ledger()
     with ledger.stage("reading"):
         pool, table = _read(inputs, reading, run)
+    _check_something_is_left_out(pool, options.keep)
     progress = progress_for(quiet=options.quiet)
     try:
         found = pilot(
@@ -164,6 +165,18 @@ def _check(reading: ReadingOptions, options: PilotOptions, run: Path | None) -> 
             got=options.task,
             expected="sentiment, topic or yes-no",
             next_step="to know how many rows free answers need: euds curve",
+        )
+
+
+def _check_something_is_left_out(pool: "Pool", keep: str) -> None:
+    from euds.selection.interval import parse_budget
+
+    if (rows := parse_budget(keep).rows(len(pool))) >= len(pool):
+        raise OptionError(
+            "the budget leaves no row out, so there is nothing to select",
+            where="--keep",
+            got=f"{keep}, {rows:,} of {len(pool):,} rows",
+            expected="fewer rows than there are",
         )
 
 
