@@ -254,6 +254,8 @@ def test_every_command_that_is_advised_is_one(tmp_path, task, in_run, source, ca
     assert [str(one) for one in given.get("inputs", [given.get("run")])] == inputs
     if not in_run:
         assert (given["text"], given["max_rejected"]) == ("{a} 'b'", 0.5)
+    if verb in ("pilot", "prove"):
+        assert given["margin"] == 2.0
     if can_help == "no":
         assert given.get("scores", "ie") == "ie"  # random rows need no language model
 
@@ -265,6 +267,7 @@ def test_where_nothing_was_learnt_and_no_more_rows_can_be_tried_random_rows_cost
     larger = replace(asking, options=PilotOptions(keep="20%"))
     found = {**FOUND, "can_help": "unknown", "budget_rows": 200, "rows": [100, 200, 400]}
     assert _next(found, larger, pool_rows=1000)[1] == "euds pilot a.jsonl --keep 400"
+    assert "--rule random" in _next(found, larger, pool_rows=400)[1]
 
 
 def test_a_run_keeps_random_rows_and_asks_no_model_where_selecting_cannot_help(folder, encoder):

@@ -236,8 +236,8 @@ class Labelled:
         if will_do:
             rule = check_asked(asked, score_names=()).rule.name
             self._note(
-                f"the pilot says that selecting cannot help here, so random rows are kept instead "
-                f"of those of the rule {rule}, and no language model was asked"
+                f"the pilot says that selecting can hardly help here, so random rows are kept "
+                f"instead of those of the rule {rule}, and no language model was asked"
             )
 
     def _note(self, text: str) -> None:

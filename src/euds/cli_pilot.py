@@ -227,13 +227,22 @@ class _Asking:
 
     def again(self, rows: int) -> str:
         """Return the same question about another budget."""
-        changed = [
-            (f"--{name.replace('_', '-')}", str(getattr(self.options, name)))
-            for name in ("margin", "train_encoder")
+        return self.say("pilot", *self._terms(), keep=str(rows), task=True)
+
+    def proof(self) -> str:
+        """Return the command that trains on what would be selected, and on random rows."""
+        how = ("--test", "0.2", "--trainer", "probe", "--rules", "auto,auto-labels")
+        return self.say("prove", *how, *self._terms(), task=True)
+
+    def _terms(self) -> list[str]:
+        """Return the margin and the encoder, where they are not the default."""
+        given = {"--margin": "margin", "--train-encoder": "train_encoder"}
+        return [
+            part
+            for option, name in given.items()
             if getattr(self.options, name) != getattr(PilotOptions, name)
+            for part in (option, str(getattr(self.options, name)))
         ]
-        more = [part for pair in changed for part in pair]
-        return self.say("pilot", *more, keep=str(rows), task=True)
 
 
 def _next(found: dict[str, Any], asking: _Asking, *, pool_rows: int) -> tuple[str, str]:
@@ -242,12 +251,12 @@ def _next(found: dict[str, Any], asking: _Asking, *, pool_rows: int) -> tuple[st
     labels = ["--use-labels"] if by_labels else []
     if found["can_help"] == "no":
         return (
-            "keep random rows: scores cannot pay here, so no language model need be asked",
+            "keep random rows: scores can hardly pay here, so no language model need be asked",
             asking.random_rows(),
         )
     if found["can_help"] == "unknown":
         doubled = 2 * found["budget_rows"]
-        if found["rows"][-1] >= doubled and doubled <= pool_rows:
+        if found["rows"][-1] >= doubled and doubled < pool_rows:
             return (
                 "a probe learns next to nothing from so few rows; ask about a larger budget",
                 asking.again(doubled),
@@ -266,10 +275,7 @@ def _next(found: dict[str, Any], asking: _Asking, *, pool_rows: int) -> tuple[st
     if not certain and asking.options.task is not None:
         return (
             "it may or may not pay; a proof on rows held apart tells",
-            asking.say(
-                *("prove", "--test", "0.2", "--trainer", "probe", "--rules", "auto,auto-labels"),
-                task=True,
-            ),
+            asking.proof(),
         )
     how = "select, and let it look at the labels too"
     unsure = "it may or may not pay (with --task this names a proof that tells); "
