@@ -97,8 +97,8 @@ def arithmetic(results: dict[str, Any], speed: dict[str, Any], rows: dict[str, A
         "",
         "The command holds ids, keys, texts and scores in memory: "
         f"{bytes_per_row:,} bytes for each row added, short texts with IE alone, measured up to "
-        f"{largest:,} rows on one machine ([speed.md](speed.md)). The rest is arithmetic: no pool of that size was scored "
-        "with a model.",
+        f"{largest:,} rows on one machine ([speed.md](speed.md)). The rest is "
+        "arithmetic: no pool of that size was scored with a model.",
     ]
     return lines
 
