@@ -14,6 +14,7 @@ SOURCE = Path(euds.__file__).parent
 # From the ground up: a module may import from the lines above its own, and from its own package.
 LAYERS = [
     "errors",
+    "addresses",
     "locations",
     "atomic",
     "locks",
@@ -70,7 +71,7 @@ LAYERS = [
 
 HEAVY = {
     *("torch", "transformers", "sklearn", "scipy", "altair", "polars", "numpy", "py3langid"),
-    "ray",
+    *("ray", "fsspec"),
 }
 
 

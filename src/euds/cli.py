@@ -107,8 +107,8 @@ Inputs = Annotated[
     list[str],
     typer.Argument(
         metavar="INPUT...",
-        help="JSONL, CSV, TSV, Parquet (also .gz, .zst), a folder of .txt, globs, or - for JSONL "
-        "on stdin.",
+        help="JSONL, CSV, TSV, Parquet (also .gz, .zst), a folder of .txt, globs, addresses "
+        "(s3://...), or - for JSONL on stdin.",
         show_default=False,
     ),
 ]

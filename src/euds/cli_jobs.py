@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from euds.addresses import last_name, on_record
 from euds.cli_options import (
     OutputOptions,
     ProvingOptions,
@@ -124,7 +125,7 @@ def read_and_score(
                 )
     finally:
         progress.close()
-    table.provenance["inputs"] = inputs
+    table.provenance["inputs"] = [on_record(one) for one in inputs]
     table.provenance["request"] = {
         "reading": was_read,
         "held_out": None if held_out is None else held_out(),
@@ -171,10 +172,12 @@ def default_folder(inputs: list[str], ending: str = "euds") -> Path:
 
     >>> default_folder(["data/reviews.jsonl.gz"]).name
     'reviews-euds'
+    >>> default_folder(["https://host/data/reviews.csv?token=a/b"]).name
+    'reviews-euds'
     """
     if inputs[0] == "-":
         return Path(f"stdin-{ending}")
-    name = re.sub(r"(\.[a-z]+)?(\.gz|\.zst)?$", "", Path(inputs[0]).name, flags=re.IGNORECASE)
+    name = re.sub(r"(\.[a-z]+)?(\.gz|\.zst)?$", "", last_name(inputs[0]), flags=re.IGNORECASE)
     return Path(f"{name.replace('*', '') or 'pool'}-{ending}")
 
 
@@ -281,7 +284,7 @@ def read_target(path: str | None, pool: "Pool") -> "Texts | None":
     try:
         return read(path, text=source.text, context=source.context).texts
     except InputError as error:
-        error.where = ": ".join(filter(None, (f"--target {path}", error.where)))
+        error.where = ": ".join(filter(None, (f"--target {on_record(path)}", error.where)))
         raise
 
 
@@ -382,7 +385,8 @@ def prove_and_write(
         proven.table,
         provenance={
             **proven.table.provenance,
-            **{"inputs": inputs, "test": test, "request": request},
+            **{"inputs": [on_record(one) for one in inputs], "test": on_record(test)},
+            "request": request,
         },
     )
     folder.save_scored(proven.held.pool, table, texts=not output.no_texts)
@@ -517,7 +521,7 @@ def _read_other(option: str, path: str, wishes: Mapping[str, Any]) -> "Pool":
     try:
         return read(path, **wishes)
     except InputError as error:
-        error.where = ": ".join(filter(None, (f"{option} {path}", error.where)))
+        error.where = ": ".join(filter(None, (f"{option} {on_record(path)}", error.where)))
         raise
 
 
@@ -625,7 +629,7 @@ def finish(
     summary["files"] = files
     folder.save_manifest(
         {
-            "inputs": inputs,
+            "inputs": [on_record(one) for one in inputs],
             "pool": {"rows": len(pool), "fingerprint": pool.fingerprint},
             "provenance": {
                 name: value for name, value in table.provenance.items() if name != "request"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from euds.cli_options import OutputOptions, SelectingOptions
+from euds.errors import without_secrets
 
 if TYPE_CHECKING:
     from euds.pool import Pool, Texts
@@ -109,5 +110,5 @@ def given_in(folder: "RunFolder") -> Path | None:
 
 
 def command_line() -> str:
-    """Return the command as it was given."""
-    return shlex.join(["euds", *sys.argv[1:]])
+    """Return the command as it was given, addresses without their secrets."""
+    return shlex.join(["euds", *map(without_secrets, sys.argv[1:])])

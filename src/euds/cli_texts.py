@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from euds.addresses import has_secrets
 from euds.errors import InputError, UserError
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ def with_texts(pool: "Pool", inputs: Sequence[str], run: Path) -> "Pool":
         return pool
     if _STDIN in inputs:
         raise _not_to_be_had(run, "an input that was read from standard input")
+    if any(map(has_secrets, inputs)):
+        raise _not_to_be_had(run, "an address with a name, a password or a query, never recorded")
     from euds.reading import read
 
     source = pool.source

@@ -24,6 +24,7 @@ import re
 from collections.abc import Iterable
 
 __all__ = [
+    "HIDDEN",
     "EngineError",
     "EudsError",
     "InputError",
@@ -38,8 +39,16 @@ __all__ = [
     "without_secrets",
 ]
 
-# A path of pathlib has lost one of the two slashes.
-_CREDENTIALS = re.compile(r"(\b[A-Za-z][A-Za-z0-9+.-]*:/{1,2})[^\s/@]+@")
+# A path of pathlib has lost one of the two slashes. A password may hold an @.
+_CREDENTIALS = re.compile(r"(\b[A-Za-z][A-Za-z0-9+.-]*:/{1,2})[^\s/]*@")
+# A question mark is a pattern's elsewhere, unless a name and a value follow it.
+_QUERIES = (
+    re.compile(r"(\bhttps?:/{1,2}[^\s?\"'<>]*)\?[^\s\"'<>]+"),
+    re.compile(r"(\b[A-Za-z][A-Za-z0-9+.-]*:/{1,2}[^\s\"'<>]*?)\?[^\s\"'<>/?#=]+=[^\s\"'<>]*"),
+)
+HIDDEN = "***"
+"""What stands in an address where a secret may have been."""
+
 _NAMES_COMPARED = 1_000
 _LONGEST_NAME = 100
 
@@ -132,14 +141,20 @@ class EngineError(EudsError):
 
 
 def without_secrets(text: str) -> str:
-    """Return a text with the names and passwords in its addresses taken out.
+    """Return a text with the names, passwords and queries in its addresses taken out.
 
-    Messages end in logs and issues, where a password that stood in a path has no business.
+    Messages end in logs and issues, and run folders with others, where a password or a signature
+    that stood in an address has no business.
 
     >>> without_secrets("s3://me:secret@bucket/rows.jsonl")
     's3://***@bucket/rows.jsonl'
+    >>> without_secrets("https://host/rows.jsonl?token=secret")
+    'https://host/rows.jsonl?***'
     """
-    return _CREDENTIALS.sub(r"\1***@", text)
+    text = _CREDENTIALS.sub(rf"\1{HIDDEN}@", text)
+    for query in _QUERIES:
+        text = query.sub(rf"\1?{HIDDEN}", text)
+    return text
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:

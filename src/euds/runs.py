@@ -34,6 +34,7 @@ from typing import Any, TypeVar
 
 import polars as pl
 
+from euds.addresses import local_name, on_record
 from euds.atomic import atomic_write, write_bytes_atomically
 from euds.damage import UNREADABLE, DamagedFileError, first_line, read_parquet
 from euds.errors import InputError, OptionError, StoreError
@@ -110,7 +111,8 @@ class RunFolder:
             If something that no run wrote is in it, a run of other inputs, or an input itself.
         """
         folder = cls(path)
-        for one in (*inputs, *([] if test is None else [test])):
+        names = (*inputs, *([] if test is None else [test]))
+        for one in filter(None, map(local_name, names)):
             if path.resolve() in (Path(one).resolve(), *Path(one).resolve().parents):
                 raise OptionError(
                     "the run folder holds its own input",
@@ -126,7 +128,7 @@ class RunFolder:
             earlier = None
             with contextlib.suppress(StoreError):  # a damaged manifest is replaced with its run
                 earlier = parse_manifest(folder._manifest_path).get("inputs")
-            if isinstance(earlier, list) and earlier != list(inputs):
+            if isinstance(earlier, list) and earlier != [on_record(one) for one in inputs]:
                 raise OptionError(
                     "the run folder holds a run of other inputs",
                     where=str(path),

@@ -41,8 +41,9 @@ def read(
     ----------
     *inputs : str, pathlib.Path or polars.DataFrame
         Files (``.jsonl``, ``.csv``, ``.tsv``, ``.parquet``; the text formats also with ``.gz`` or
-        ``.zst``), patterns such as ``data/*.jsonl``, folders of ``.txt`` files, ``-`` for JSONL on
-        standard input, or tables in memory; all of one format.
+        ``.zst``), patterns such as ``data/*.jsonl``, folders of ``.txt`` files, addresses of any of
+        these that fsspec knows (``s3://bucket/data/*.jsonl``), ``-`` for JSONL on standard input,
+        or tables in memory; all of one format.
     text : str, optional
         The column of the text, or a template such as ``"{title} {body}"``. Without it, in turn:
         ``text``; ``response`` (after ``prompt``); ``output`` (after ``instruction`` and
@@ -69,6 +70,8 @@ def read(
     ------
     InputError
         If an input is missing, damaged or empty, a column is missing, or too many rows are bad.
+    MissingExtraError
+        If an address is named, and fsspec is not installed.
     OptionError
         If ``encoding`` or ``max_rejected`` make no sense.
 

@@ -9,10 +9,12 @@ from typing import Any
 
 import polars as pl
 
+from euds.damage import first_line
 from euds.errors import InputError
 from euds.pool import Source
 from euds.reading.inputs import Input
 from euds.reading.lines import TextStyle, cut, decode, sniff
+from euds.reading.remote import RemotePath
 from euds.reading.rows import RECORD_BYTES, BadRow, Row
 from euds.reading.streams import read_whole
 from euds.reading.values import is_unicode
@@ -56,17 +58,18 @@ class FolderReader:
 
     def _row(self, root: Input, relative: str) -> Row | BadRow:
         assert root.path is not None
-        shown = os.fsencode(relative).decode("utf-8", "backslashreplace")
-        file = f"{root.name.rstrip('/')}/{shown}"
+        file = _name_of(root, relative)
         if not is_unicode(relative):
             return BadRow(file, 1, "the file's name is not valid UTF-8", "", "encoding")
-        path = root.path / relative
         try:
-            if refusal := _refusal(path, root.path):
+            if isinstance(root.path, RemotePath):
+                raw = read_whole(root.path.inside(relative), limit=RECORD_BYTES)
+            elif refusal := _refusal(root.path / relative, root.path):
                 return BadRow(file, 1, refusal, "")
-            raw = read_whole(path, limit=RECORD_BYTES)
+            else:
+                raw = read_whole(root.path / relative, limit=RECORD_BYTES)
         except OSError as error:
-            return BadRow(file, 1, f"the file cannot be read: {error.strerror}", "")
+            return BadRow(file, 1, f"the file cannot be read: {first_line(error)}", "")
         style = sniff(raw, self._encoding)
         if len(raw) > RECORD_BYTES:
             reason = f"the file is longer than {RECORD_BYTES:,} bytes"
@@ -77,6 +80,14 @@ class FolderReader:
         label = relative.split("/")[0] if "/" in relative else None
         fields = {"text": text, "label": label, "path": relative}
         return Row(file, 1, (relative, raw), fields)
+
+
+def _name_of(root: Input, relative: str) -> str:
+    """Return the name that a file of a folder is told by."""
+    if isinstance(root.path, RemotePath):
+        return root.path.inside(relative).name.encode("utf-8", "backslashreplace").decode()
+    shown = os.fsencode(relative).decode("utf-8", "backslashreplace")
+    return f"{root.name.rstrip('/')}/{shown}"
 
 
 def _refusal(path: Path, root: Path) -> str | None:
@@ -105,18 +116,13 @@ def _text(raw: bytes, style: TextStyle) -> str | BadRow:
 def _files(source: Input) -> list[tuple[Input, str]]:
     """Return the text files of a folder by their relative paths, sorted."""
     assert source.path is not None
-
-    def stop(error: OSError) -> None:
+    try:
+        below = source.path.below() if isinstance(source.path, RemotePath) else _below(source.path)
+    except OSError as error:
         raise InputError(
-            "the folder cannot be read", where=source.name, got=error.strerror
+            "the folder cannot be read", where=source.name, got=first_line(error)
         ) from error
-
-    found = [
-        (Path(folder) / name).relative_to(source.path).as_posix()
-        for folder, _, names in os.walk(source.path, onerror=stop)
-        for name in names
-        if name.lower().endswith(_SUFFIX)
-    ]
+    found = [relative for relative in below if relative.lower().endswith(_SUFFIX)]
     if not found:
         raise InputError(
             "the folder holds no text files",
@@ -125,6 +131,19 @@ def _files(source: Input) -> list[tuple[Input, str]]:
             next_step=f"for other formats name the files, for instance {source.name}/*.jsonl",
         )
     return [(source, relative) for relative in sorted(found)]
+
+
+def _below(root: Path) -> list[str]:
+    """Return the relative paths of all that is in a folder and its sub-folders, but folders."""
+
+    def stop(error: OSError) -> None:
+        raise error
+
+    return [
+        (Path(folder) / name).relative_to(root).as_posix()
+        for folder, _, names in os.walk(root, onerror=stop)
+        for name in names
+    ]
 
 
 def _check_distinct(files: list[tuple[Input, str]]) -> None:

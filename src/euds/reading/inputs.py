@@ -10,8 +10,10 @@ from pathlib import Path
 
 import polars as pl
 
+from euds.addresses import local_name
 from euds.errors import InputError, did_you_mean
 from euds.pool import Format
+from euds.reading.remote import RemotePath, find_remote
 
 __all__ = ["FORMATS", "STDIN", "Input", "find_inputs", "format_of"]
 
@@ -36,12 +38,13 @@ class Input:
     Parameters
     ----------
     name : str
-        As the user wrote it; goes into the pool's column ``file`` and into messages.
+        As the user wrote it, an address without its secrets; goes into the pool's column ``file``
+        and into messages.
     format : {"jsonl", "csv", "tsv", "parquet", "folder"}
         Its format.
     suffix : str
         The suffix that says so, with the compression's; empty for a folder.
-    path : pathlib.Path or None
+    path : pathlib.Path, RemotePath or None
         Where it is; None for standard input and for a table in memory.
     frame : polars.DataFrame or None
         The table in memory.
@@ -50,7 +53,7 @@ class Input:
     name: str
     format: Format
     suffix: str
-    path: Path | None = None
+    path: Path | RemotePath | None = None
     frame: pl.DataFrame | None = None
 
 
@@ -102,8 +105,11 @@ def _find(item: str | Path | pl.DataFrame) -> list[Input]:
             "the name of the input is empty",
             expected="a file, a folder, a pattern such as data/*.jsonl, or - for standard input",
         )
+    name = local_name(item) if isinstance(item, str) else item
+    if name is None:
+        return [_remote(found) for found in find_remote(str(item))]
     try:
-        return [_file_or_folder(path) for path in _expand(Path(item).expanduser())]
+        return [_file_or_folder(path) for path in _expand(Path(name).expanduser())]
     except (OSError, ValueError, RuntimeError) as error:
         # Too long, a NUL, characters that no file system has, a user that there is not.
         raise InputError(
@@ -163,18 +169,33 @@ def _file_or_folder(path: Path) -> Input:
             expected="a file",
             next_step="a pipe of JSONL can be read as standard input: euds run - < PIPE",
         )
-    format_, suffix = known
+    _check_compression(*known, name=_shown(path))
+    return Input(_shown(path), *known, path)
+
+
+def _remote(found: RemotePath) -> Input:
+    known = format_of(Path(found.file_name))
+    if found.kind == "folder":
+        return _folder(found, known)
+    if known is None:
+        raise _unknown_format(found)
+    if found.kind != "file":
+        raise InputError("this is no regular file", where=found.name, expected="a file")
+    _check_compression(*known, name=found.name)
+    return Input(found.name, *known, found)
+
+
+def _check_compression(format_: Format, suffix: str, *, name: str) -> None:
     if format_ == "parquet" and suffix != ".parquet":
         raise InputError(
             "a compressed Parquet file cannot be read",
-            where=_shown(path),
+            where=name,
             expected="a .parquet file; Parquet compresses its own columns",
-            next_step=f"decompress {path.name} first",
+            next_step=f"decompress {name.rpartition('/')[2]} first",
         )
-    return Input(_shown(path), format_, suffix, path)
 
 
-def _folder(path: Path, known: tuple[Format, str] | None) -> Input:
+def _folder(path: Path | RemotePath, known: tuple[Format, str] | None) -> Input:
     if known is not None:
         raise InputError(
             f"this is a folder, though its name ends in {known[1]}",
@@ -198,18 +219,19 @@ def _missing(path: Path) -> InputError:
     )
 
 
-def _unknown_format(path: Path) -> InputError:
+def _unknown_format(path: Path | RemotePath) -> InputError:
+    named = path if isinstance(path, Path) else Path(path.file_name)
     next_step = "rename the file if it has one of these formats, or convert it"
-    if path.name.lower().removesuffix(".gz").removesuffix(".zst").endswith(".json"):
+    if named.name.lower().removesuffix(".gz").removesuffix(".zst").endswith(".json"):
         next_step = (
             "a .json file holds one JSON value; write one object a line instead, for instance "
-            f"with `jq -c '.[]' {path.name} > {path.stem}.jsonl`; "
+            f"with `jq -c '.[]' {named.name} > {named.stem}.jsonl`; "
             "rename the file if it is so already"
         )
     return InputError(
         "the name of the file tells no format that can be read",
         where=_shown(path),
-        got=f"the suffix {path.suffix!r}" if path.suffix else "no suffix",
+        got=f"the suffix {named.suffix!r}" if named.suffix else "no suffix",
         expected=_EXPECTED,
         next_step=next_step,
     )
@@ -228,11 +250,11 @@ def _check_same_format(found: list[Input]) -> None:
 
 
 def _check_no_repeats(found: list[Input]) -> None:
-    seen: set[str] = set()
+    seen: set[object] = set()
     for one in found:
         if one.frame is not None:
             continue
-        place = os.path.realpath(one.path) if one.path is not None else STDIN
+        place = _place(one.path)
         if place in seen:
             raise InputError(
                 "the same input is named twice",
@@ -242,6 +264,15 @@ def _check_no_repeats(found: list[Input]) -> None:
         seen.add(place)
 
 
-def _shown(path: Path) -> str:
+def _place(path: Path | RemotePath | None) -> object:
+    """Return what two names of one file have in common."""
+    if isinstance(path, RemotePath):
+        return path.filesystem, path.path
+    return STDIN if path is None else os.path.realpath(path)
+
+
+def _shown(path: Path | RemotePath) -> str:
     """Return a path as text that can be stored: file names need not be valid Unicode."""
+    if isinstance(path, RemotePath):
+        return path.name
     return os.fsencode(path).decode("utf-8", "backslashreplace")

@@ -13,6 +13,7 @@ import zstandard
 
 from euds.errors import InputError
 from euds.reading.inputs import Input
+from euds.reading.remote import RemotePath
 
 __all__ = ["DAMAGE", "damage_error", "read_chunks", "read_whole"]
 
@@ -35,15 +36,22 @@ def read_chunks(source: Input) -> Iterator[bytes]:
     if source.path is None:
         yield from _plain(sys.stdin.buffer)
     elif source.suffix.endswith(".gz"):
-        yield from _gzip(source.path)
+        with source.path.open("rb") as stream:
+            yield from _gzip(stream)
     elif source.suffix.endswith(".zst"):
-        yield from _zstandard(source.path)
+        with source.path.open("rb") as stream:
+            yield from _zstandard(stream)
+    elif isinstance(source.path, RemotePath):
+        with source.path.open("rb") as stream:
+            # As with gzip, `read` would lose what came before a connection was cut.
+            while chunk := stream.read1(_CHUNK_BYTES):
+                yield chunk
     else:
         with source.path.open("rb") as stream:
             yield from _plain(stream)
 
 
-def read_whole(path: Path, *, limit: int) -> bytes:
+def read_whole(path: Path | RemotePath, *, limit: int) -> bytes:
     """Return at most ``limit`` + 1 bytes of a file."""
     with path.open("rb") as stream:
         return stream.read(limit + 1)
@@ -60,11 +68,14 @@ def damage_error(source: Input, error: BaseException, *, complete_lines: int) ->
             expected=f"a complete {Path(source.suffix).suffix} file",
             next_step="copy or download it again; no part of it was used",
         )
+    elsewhere = isinstance(source.path, RemotePath)
     return InputError(
         "the file cannot be read",
         where=source.name,
         got=f"{reason}, after {complete_lines:,} complete lines",
-        next_step="check the file's permissions and the disk",
+        next_step="check that you may read it, and the connection; then give the command again"
+        if elsewhere
+        else "check the file's permissions and the disk",
     )
 
 
@@ -73,23 +84,22 @@ def _plain(stream: IO[bytes]) -> Iterator[bytes]:
         yield chunk
 
 
-def _gzip(path: Path) -> Iterator[bytes]:
-    with gzip.open(path, "rb") as stream:
+def _gzip(packed: IO[bytes]) -> Iterator[bytes]:
+    with gzip.GzipFile(fileobj=packed, mode="rb") as stream:
         # `read` would lose what it has gathered when the file breaks off.
         while chunk := stream.read1(_CHUNK_BYTES):
             yield chunk
 
 
-def _zstandard(path: Path) -> Iterator[bytes]:
+def _zstandard(packed: IO[bytes]) -> Iterator[bytes]:
     # The library's stream reader takes a truncated file for a complete one; this one can tell.
     frame = None
-    with path.open("rb") as stream:
-        while data := stream.read(_ZSTD_CHUNK_BYTES):
-            while data:
-                frame = frame or zstandard.ZstdDecompressor().decompressobj()
-                if chunk := frame.decompress(data):
-                    yield chunk
-                data = frame.unused_data if frame.eof else b""
-                frame = None if frame.eof else frame
+    while data := packed.read(_ZSTD_CHUNK_BYTES):
+        while data:
+            frame = frame or zstandard.ZstdDecompressor().decompressobj()
+            if chunk := frame.decompress(data):
+                yield chunk
+            data = frame.unused_data if frame.eof else b""
+            frame = None if frame.eof else frame
     if frame is not None:
         raise EOFError("the last frame has no end")

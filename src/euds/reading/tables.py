@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from euds.damage import FILE_DAMAGE, first_line, read_parquet
 from euds.errors import InputError
 from euds.pool import Source
 from euds.reading.inputs import Input
+from euds.reading.remote import RemotePath
 from euds.reading.rows import BadRow, Row
 from euds.reading.values import shown_names
 
@@ -64,7 +66,9 @@ def _load(source: Input) -> pl.DataFrame:
     assert source.path is not None
     try:
         with source.path.open("rb") as stream:
-            return read_parquet(stream)
+            # What is written last has to be read first; that is no question to put to a network.
+            is_remote = isinstance(source.path, RemotePath)
+            return read_parquet(io.BytesIO(stream.read()) if is_remote else stream)
     except FILE_DAMAGE as error:
         raise InputError(
             "the Parquet file is damaged, cut short, or cannot be read",

@@ -21,6 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from euds.addresses import on_record
 from euds.models import resolve_precision
 from euds.models.sources import resolve
 from euds.pool import Pool, Texts
@@ -56,14 +57,14 @@ def reading_recorded(
     Parameters
     ----------
     inputs : sequence of str
-        As they were given.
+        As they were given; addresses are recorded without their secrets.
     wishes : mapping of str
         What `euds.read` was asked beside them.
     pool : Pool
         What was read, before anything was set apart.
     """
     return {
-        "inputs": list(inputs),
+        "inputs": [on_record(one) for one in inputs],
         **{name: wishes.get(name) for name in READING},
         "rows": len(pool),
         "fingerprint": pool.fingerprint,
@@ -73,7 +74,7 @@ def reading_recorded(
 def other_recorded(file: str, wishes: Mapping[str, Any], texts: Texts) -> dict[str, Any]:
     """Record a file that is no part of the pool: its name, how it was read, its texts' hash."""
     return {
-        "file": file,
+        "file": on_record(file),
         **{name: wishes[name] for name in READING if name in wishes},
         "fingerprint": texts.fingerprint,
     }

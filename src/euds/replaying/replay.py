@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from euds.addresses import on_record
 from euds.atomic import write_bytes_atomically
 from euds.errors import InputError, OptionError, StoreError
 from euds.manifests import package_versions
@@ -296,7 +297,7 @@ class _Again:
             "fingerprint": {"run": asked["fingerprint"], "here": pool.fingerprint},
         }
         self.found["reading"] = found
-        where = ", ".join(asked["inputs"]) if instead is None else str(instead)
+        where = ", ".join(asked["inputs"]) if instead is None else on_record(str(instead))
         if pool.fingerprint != asked["fingerprint"]:
             self._tell(
                 "the input is not what the run read",

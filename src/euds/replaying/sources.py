@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from euds.addresses import has_secrets, local_name
 from euds.errors import InputError, StoreError
 from euds.pool import Pool
 from euds.proof.holdout import hold_out
@@ -17,6 +18,8 @@ from euds.reading.inputs import STDIN
 from euds.replaying.recording import READING
 
 __all__ = ["ChangedError", "Places", "held_again", "other_again", "read_again"]
+
+_INPUT = "an input"
 
 
 class ChangedError(InputError):
@@ -38,16 +41,19 @@ class Places:
     run: Path
     given_in: str | None
 
-    def find(self, name: str, *, what: str, next_step: str) -> Path:
-        """Return the path of a file, folder or pattern that the run read.
+    def find(self, name: str, *, what: str, next_step: str) -> str | Path:
+        """Return the path of a file, folder or pattern that the run read; an address as it is.
 
         Raises
         ------
         InputError
-            If it is in none of the places.
+            If it is in none of the places, or an address of which only a part was recorded.
         """
+        local = local_name(name)
+        if local is None:
+            return _whole(name, what=what)
         there = [] if self.given_in is None else [Path(os.path.realpath(self.run / self.given_in))]
-        tried = [place / Path(name).expanduser() for place in (*there, Path())]
+        tried = [place / Path(local).expanduser() for place in (*there, Path())]
         for path in tried:
             if path.exists() or (glob.has_magic(str(path)) and glob.glob(str(path))):  # noqa: PTH207
                 return path
@@ -57,6 +63,21 @@ class Places:
             got="nothing at " + ", nor at ".join(dict.fromkeys(map(str, tried))),
             next_step=next_step,
         )
+
+
+def _whole(address: str, *, what: str) -> str:
+    """Return an address, if all of it was recorded."""
+    if has_secrets(address):
+        raise InputError(
+            f"{what} of the run had a name, a password or a query in its address, which are never "
+            "recorded",
+            where=address,
+            expected="the whole address",
+            next_step="--pool ADDRESS"
+            if what == _INPUT
+            else "a run that reads a copy of it, or an address without these, can be repeated",
+        )
+    return address
 
 
 def read_again(asked: Mapping[str, Any], places: Places, instead: str | Path | None) -> Pool:
@@ -78,7 +99,7 @@ def read_again(asked: Mapping[str, Any], places: Places, instead: str | Path | N
         )
     else:
         step = "if it was moved: --pool FILE"
-        inputs = [places.find(name, what="an input", next_step=step) for name in asked["inputs"]]
+        inputs = [places.find(name, what=_INPUT, next_step=step) for name in asked["inputs"]]
     return read(*inputs, **{name: asked[name] for name in READING})
 
 
