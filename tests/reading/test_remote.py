@@ -85,7 +85,9 @@ class Cut:
     def read(self, wanted):
         data = self.content[self.at : min(self.at + wanted, self.filesystem.after)]
         if not data and self.filesystem.raises:
-            raise NetworkError(f"cutting://me:{CANARY}@server/host/a.jsonl?token={CANARY}: reset by peer")
+            raise NetworkError(
+                f"cutting://me:{CANARY}@server/host/a.jsonl?token={CANARY}: reset by peer"
+            )
         self.at += len(data)
         return data
 
@@ -130,7 +132,11 @@ def test_a_file_gives_the_same_pool_as_from_a_disk(tmp_path, memory, name):
 
 @pytest.mark.parametrize("end", ["", "/"])
 def test_a_folder_gives_the_same_pool_as_from_a_disk(tmp_path, memory, end):
-    for name, content in (("good/a.txt", b"good"), ("bad/b.TXT", b"\xef\xbb\xbfbad"), ("c.md", b"")):
+    for name, content in (
+        ("good/a.txt", b"good"),
+        ("bad/b.TXT", b"\xef\xbb\xbfbad"),
+        ("c.md", b""),
+    ):
         (tmp_path / "data" / name).parent.mkdir(exist_ok=True, parents=True)
         (tmp_path / "data" / name).write_bytes(content)
         memory.pipe(f"/data/{name}", content)
