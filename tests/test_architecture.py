@@ -23,6 +23,7 @@ LAYERS = [
     "packages",
     "parquet_schema",
     "damage",
+    "file_systems",
     "entropy",
     "records",
     "pool",

@@ -75,7 +75,7 @@ def test_a_replay_sees_that_the_input_changed(memory):
 
 def test_secrets_of_addresses_are_in_no_file_and_no_message(memory):
     other = SECRET.replace("films", "others")
-    lines = [f'{{"review": "the {word} of it, all in all"}}' for word in "one two three".split()]
+    lines = [f'{{"review": "the {word} of it, all in all"}}' for word in ("one", "two", "three")]
     memory.pipe(other.removeprefix("memory:/"), "\n".join(lines).encode())
     options = (*TOY, "--against", other, "--target", other, "--rule", "dsir", "--keep", "5")
     said = run("run", SECRET, *options, "--no-report", "--out", "run")

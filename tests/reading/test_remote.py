@@ -9,6 +9,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import ClassVar
 
 import fsspec
 import polars as pl
@@ -58,8 +59,8 @@ class Cutting(MemoryFileSystem):
     """Raises what a network library would after some bytes of each file; or ends without a word."""
 
     protocol = "cutting"
-    store: dict = {}
-    pseudo_dirs = [""]
+    store: ClassVar[dict] = {}
+    pseudo_dirs: ClassVar[list] = [""]
     after, raises = 100, True
 
     @classmethod

@@ -6,24 +6,18 @@ Whatever goes wrong there is of one kind: an `InputError` while something is loo
 
 from __future__ import annotations
 
-import contextlib
-import importlib
-import importlib.metadata
 import io
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from euds.addresses import on_record, schemes
-from euds.damage import first_line
-from euds.errors import HIDDEN, InputError, MissingExtraError, did_you_mean
+from euds.errors import HIDDEN, InputError
+from euds.file_systems import as_input_error, as_os_error, file_system_of
 
 __all__ = ["RemotePath", "find_remote"]
 
 _BUFFER_BYTES = 1 << 20
-# Its files say where bytes are taken from, and may hold templates: they could lead anywhere.
-_REFUSED = ("reference",)
 
 
 @dataclass(frozen=True)
@@ -64,7 +58,7 @@ class RemotePath:
         OSError
             If it cannot be opened; likewise, while it is read, if it breaks off.
         """
-        with _as_os_error():
+        with as_os_error():
             stream = self.filesystem.open(self.path, mode)
         return io.BufferedReader(_RemoteStream(stream), _BUFFER_BYTES)
 
@@ -76,7 +70,7 @@ class RemotePath:
         OSError
             If the folder cannot be read.
         """
-        with _as_os_error():
+        with as_os_error():
             found = self.filesystem.find(self.path, detail=True)
         root = self.path.rstrip("/")
         return [
@@ -104,9 +98,9 @@ def find_remote(address: str) -> list[RemotePath]:
         If the scheme is unknown, its package is not installed, or nothing is there.
     """
     told = on_record(address)
-    filesystem, path = _file_system(address, told)
+    filesystem, path = file_system_of(address, purpose="reading")
     before, after = _around(address, path)
-    with _as_input_error(told, address):
+    with as_input_error(address):
         is_pattern = _is_pattern(path, address) and not filesystem.exists(path)
         if not is_pattern:
             return [RemotePath(filesystem, path, told, _kind(filesystem.info(path)), after)]
@@ -121,53 +115,6 @@ def find_remote(address: str) -> list[RemotePath]:
         RemotePath(filesystem, one, on_record(before + one + after), _kind(found[one]), after)
         for one in sorted(found)
     ]
-
-
-def _fsspec(told: str) -> Any:
-    try:
-        return importlib.import_module("fsspec")
-    except ImportError as error:
-        raise MissingExtraError(
-            error.name or "fsspec", extra="remote", purpose=f"reading {told}"
-        ) from error
-
-
-def _file_system(address: str, told: str) -> tuple[Any, str]:
-    """Return the file system that an address names, and the path there."""
-    fsspec = _fsspec(told)
-    known = {*fsspec.available_protocols(), *fsspec.registry} - {*_REFUSED}
-    for scheme in schemes(address):
-        if scheme not in known:
-            raise InputError(
-                "there is no kind of address that begins so, or it is not read here",
-                where=told,
-                got=f"{scheme}://",
-                expected=f"one that fsspec knows: {', '.join(sorted(known))}",
-                next_step=did_you_mean(scheme, known)
-                or f"if it is a folder of this name: ./{scheme}:/",
-            )
-    try:
-        with _as_input_error(told, address):
-            filesystem, path = fsspec.core.url_to_fs(address)
-    except ImportError as error:
-        raise InputError(
-            "a package that is needed for this kind of address is not installed",
-            where=told,
-            got=first_line(error),
-            next_step=_how_to_install(schemes(address)),
-        ) from error
-    return filesystem, str(path)
-
-
-def _how_to_install(of: list[str]) -> str:
-    """Return how to get the package of a scheme: fsspec has most of them as extras."""
-    extras = importlib.metadata.metadata("fsspec").get_all("Provides-Extra") or []
-    named = {"https": "http", "gcs": "gs", "s3a": "s3", "ssh": "sftp", "az": "abfs"}
-    found = [named.get(scheme, scheme) for scheme in of]
-    wanted = [extra for extra in found if extra in extras]
-    if wanted:
-        return f'pip install "fsspec[{",".join(wanted)}]"'
-    return "install the package that it names"
 
 
 def _around(address: str, path: str) -> tuple[str, str]:
@@ -194,48 +141,6 @@ def _kind(told: dict[str, Any]) -> Literal["file", "folder", "other"]:
     return kinds.get(told["type"], "other")
 
 
-@contextlib.contextmanager
-def _as_input_error(told: str, address: str) -> Iterator[None]:
-    """Let nothing but an `InputError` come out of looking for something."""
-    try:
-        with _as_os_error():
-            yield
-    except FileNotFoundError as error:
-        raise InputError(
-            "there is no such file or folder",
-            where=told,
-            got=_reason(error, told),
-            next_step="check the address; a folder of an object store is there if files are in it",
-        ) from error
-    except OSError as error:
-        raise InputError(
-            "it cannot be found out what is at this address",
-            where=told,
-            got=_reason(error, told),
-            next_step="check the address, the connection, and that you may read there; what "
-            f"{'::'.join(schemes(address))} takes as credentials is told by its own package",
-        ) from error
-
-
-def _reason(error: OSError, told: str) -> str | None:
-    reason = first_line(error)
-    return None if reason.strip("/'\"") in told else reason
-
-
-@contextlib.contextmanager
-def _as_os_error() -> Iterator[None]:
-    """Let nothing but an ``OSError`` come out of a file system, apart from a package's absence.
-
-    Each of them raises the exceptions of what it is made of.
-    """
-    try:
-        yield
-    except (OSError, ImportError, MemoryError):
-        raise
-    except Exception as error:
-        raise OSError(f"{type(error).__name__}: {first_line(error)}") from error
-
-
 class _RemoteStream(io.RawIOBase):
     """The bytes of a remote file, one after the other; one that ends too soon is an error."""
 
@@ -252,7 +157,7 @@ class _RemoteStream(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         """Read at most as many bytes as there is room for; 0 at the end."""
         view = memoryview(buffer)
-        with _as_os_error():
+        with as_os_error():
             data = self._stream.read(len(view))
         self._read += len(data)
         if not data and len(view) and isinstance(self._size, int) and self._read < self._size:
@@ -263,6 +168,6 @@ class _RemoteStream(io.RawIOBase):
     def close(self) -> None:
         """Let go of the connection."""
         if not self.closed:
-            with _as_os_error():
+            with as_os_error():
                 self._stream.close()
         super().close()
