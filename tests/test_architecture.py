@@ -37,6 +37,8 @@ LAYERS = [
     "prompts",
     "models",
     "scorers",
+    "stored",
+    "remote_store",
     "store",
     "engines",
     "measuring",

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from euds.addresses import on_record
 from euds.cli_options import ReadingOptions
 from euds.cli_output import print_line, tell
 from euds.errors import OptionError
@@ -63,11 +64,14 @@ def _read(inputs: Sequence[str], reading: ReadingOptions) -> "Pool":
 
 
 def _show(found: "Forgotten", *, everything: bool) -> None:
-    from euds.locations import cache_dir
+    from euds.locations import cache_dir, store_address
 
     if found.is_nothing:
         whose = "anybody's" if everything else "these"
-        print_line(f"nothing of {whose} texts is in the cache {cache_dir()}")
+        address = store_address()
+        places = [f"in the cache {cache_dir()}"]
+        places += [] if address is None else [f"at {on_record(address)}"]
+        print_line(f"nothing of {whose} texts is {' or '.join(places)}")
     else:
         verb = "would be forgotten" if found.dry_run else "forgotten"
         print_line(f"{verb}: {', '.join(_parts(found))}")

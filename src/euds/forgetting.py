@@ -15,7 +15,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import polars as pl
 
@@ -26,8 +26,10 @@ from euds.locks import LOCK_NAME, locked
 from euds.models.meaning import normalise_answer
 from euds.pool import Pool, Texts, text_key
 from euds.proof.trained import TakenOutcomes, TrainingStore
+from euds.remote_store import RemoteStore
 from euds.scorers.semantic_answers import AnswerSimilarities, SampledAnswers, answer_set
-from euds.store import Store, Taken, removing
+from euds.store import Store, removing, stores_of_user
+from euds.stored import MeasurementStore, Taken
 
 __all__ = ["Forgotten", "forget", "forget_all"]
 
@@ -73,7 +75,7 @@ class Forgotten:
 def forget(
     pool: Pool | Texts,
     *,
-    store: Store | None = None,
+    store: MeasurementStore | None = None,
     trainings: TrainingStore | None = None,
     untold: bool = False,
     dry_run: bool = False,
@@ -86,8 +88,8 @@ def forget(
     ----------
     pool : Pool or Texts
         The texts, read as they were for scoring: other columns make other texts.
-    store : Store, optional
-        Where measurements are kept; the user's store by default.
+    store : MeasurementStore, optional
+        Where measurements are kept; by default the user's, on disk and at ``EUDS_STORE``.
     trainings : TrainingStore, optional
         Where outcomes of trainings are kept; the user's by default.
     untold : bool
@@ -114,11 +116,15 @@ def forget(
             next_step="name the input that the run was made of",
         )
     texts = pool.texts if isinstance(pool, Pool) else pool
-    kept, trained = store or Store.default(), trainings or TrainingStore.default()
-    links = [*_links(kept.root), *_links(trained.root)]
+    stores = stores_of_user() if store is None else [store]
+    trained = trainings or TrainingStore.default()
+    on_disk = [one.root for one in stores if isinstance(one, Store)]
+    links = [link for root in (*on_disk, trained.root) for link in _links(root)]
     keys = _keys_of(texts)
     found = []
-    if _link_to(kept.root) is None:
+    for kept in stores:
+        if isinstance(kept, Store) and _link_to(kept.root) is not None:
+            continue
         answer_keys = _keys_of_answers(kept, texts)
         for folder in sorted(kept.folders(), key=_answers_last):
             of_answers = _is_of(folder, AnswerSimilarities.name)
@@ -155,6 +161,9 @@ def forget_all(*, dry_run: bool = False) -> Forgotten:
     tally = _Tally(dry_run)
     for name in _PARTS:
         tally.take_away(cache_dir() / name)
+    for store in stores_of_user():
+        if isinstance(store, RemoteStore):
+            tally.add(store.take_all_out(dry_run=dry_run))
     return tally.told
 
 
@@ -167,15 +176,15 @@ def _keys_of(texts: Texts) -> set[str]:
     return keys
 
 
-def _is_of(folder: Path, measurement: str) -> bool:
+def _is_of(folder: PurePath, measurement: str) -> bool:
     return folder.name.startswith(f"{measurement}-")
 
 
-def _answers_last(folder: Path) -> tuple[bool, str]:
+def _answers_last(folder: PurePath) -> tuple[bool, str]:
     return _is_of(folder, SampledAnswers.name), folder.name
 
 
-def _keys_of_answers(store: Store, texts: Texts) -> set[str]:
+def _keys_of_answers(store: MeasurementStore, texts: Texts) -> set[str]:
     """Return the keys of the sets of answers to these texts that no other text got as well."""
     folders = store.folders()
     if not any(_is_of(folder, AnswerSimilarities.name) for folder in folders):
@@ -192,7 +201,9 @@ def _keys_of_answers(store: Store, texts: Texts) -> set[str]:
     return ours - others
 
 
-def _sampled(store: Store, folders: Iterable[Path]) -> Iterator[tuple[str, list[str]]]:
+def _sampled(
+    store: MeasurementStore, folders: Iterable[PurePath]
+) -> Iterator[tuple[str, list[str]]]:
     for folder in folders:
         if _is_of(folder, SampledAnswers.name):
             for rows in store.held(folder):
@@ -244,6 +255,10 @@ class _Tally:
             links=tuple(self._links),
             dry_run=self._dry_run,
         )
+
+    def add(self, taken: Iterable[Taken]) -> None:
+        """Count what was taken away elsewhere."""
+        self._taken += taken
 
     def take_away(self, folder: Path) -> None:
         """Take away a folder with all that is in it, and what a symbolic link leads to not."""

@@ -22,7 +22,7 @@ from euds.errors import StoreError
 from euds.pool import Texts, text_key
 from euds.progress import Progress
 from euds.scorers.base import Measurement, recipe_id, recipe_of
-from euds.store import Store
+from euds.stored import MeasurementStore
 
 __all__ = ["Measurer", "StageRecord"]
 
@@ -68,7 +68,7 @@ class Measurer:
 
     Parameters
     ----------
-    store : Store
+    store : MeasurementStore
         Where measurements are kept.
     engine : Engine
         Where shards are measured.
@@ -78,7 +78,7 @@ class Measurer:
         Filled in as measurements are made.
     """
 
-    store: Store
+    store: MeasurementStore
     engine: Engine
     progress: Progress
     stages: list[StageRecord] = field(default_factory=list)

@@ -29,6 +29,7 @@ from euds.scorers.semantic_answers import SampledAnswers, SemanticAnswersScorer
 from euds.scorers.semantic_options import Calibration, OptionLogProbs, SemanticOptionsScorer
 from euds.scores import SCORE_COLUMNS, ScoreTable, canonical_score, scorer_of
 from euds.store import Store
+from euds.stored import MeasurementStore
 
 __all__ = ["SCORERS", "ScoreSettings", "score"]
 
@@ -113,7 +114,7 @@ def score(
     pool: Pool,
     scores: Sequence[str] = ("ie", "ge"),
     *,
-    store: Store | None = None,
+    store: MeasurementStore | None = None,
     engine: Engine | None = None,
     progress: Progress | None = None,
     **settings: Any,
@@ -128,7 +129,7 @@ def score(
         The samples.
     scores : sequence of str
         Which entropies: of ``ie``, ``ge``, ``se``; and ``ge_ifd``, for texts with a context.
-    store : Store, optional
+    store : MeasurementStore, optional
         Where measurements are kept; the user's store by default.
     engine : Engine, optional
         Where texts are measured; this process by default.

@@ -20,9 +20,6 @@ in between leaves rows that are still to go, and loses none that stay.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import io
-import json
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -32,40 +29,26 @@ from typing import Any
 import polars as pl
 
 from euds.atomic import sync_folder, write_bytes_atomically
-from euds.damage import FILE_DAMAGE, first_line, read_parquet
 from euds.errors import StoreError
-from euds.locations import cache_dir
+from euds.locations import cache_dir, store_address
 from euds.locks import LOCK_NAME, locked
+from euds.remote_store import RemoteStore
 from euds.scorers.base import recipe_id
+from euds.stored import (
+    RECIPE,
+    MeasurementStore,
+    Taken,
+    described,
+    digest_of_bytes,
+    packed_rows,
+    rows_in,
+    rows_of_all,
+)
 
-__all__ = ["Store", "Taken", "removing"]
+__all__ = ["Store", "removing", "stores_of_user"]
 
 _LOG = logging.getLogger(__name__)
 _MERGE_ABOVE_FILES = 64
-_RECIPE = "recipe.json"
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.blake2b(data, digest_size=16).hexdigest()
-
-
-@dataclass(frozen=True)
-class Taken:
-    """What was taken out of a folder of the store, or would be.
-
-    Parameters
-    ----------
-    rows : int
-        Rows of the keys.
-    unreadable : int
-        Files that could not be read, so that nobody can tell whose rows are in them.
-    unfinished : int
-        Files that a process was writing when it was killed.
-    """
-
-    rows: int = 0
-    unreadable: int = 0
-    unfinished: int = 0
 
 
 @dataclass(frozen=True)
@@ -81,8 +64,18 @@ class Store:
     root: Path
 
     @classmethod
-    def default(cls) -> Store:
-        """Return the user's store: in ``EUDS_CACHE``, else in the platform's cache folder."""
+    def default(cls) -> MeasurementStore:
+        """Return the user's store.
+
+        It is at the address ``EUDS_STORE`` if that is set, else in ``EUDS_CACHE``, else in the
+        platform's cache folder.
+        """
+        address = store_address()
+        return cls.on_disk() if address is None else RemoteStore.at(_inside(address))
+
+    @classmethod
+    def on_disk(cls) -> Store:
+        """Return the user's store on this machine, which is not used where there is another."""
         return cls(cache_dir() / "store" / "v1")
 
     def folder(self, recipe: dict[str, Any]) -> Path:
@@ -126,18 +119,7 @@ class Store:
             spared |= {path for path in damaged - spared if not _set_aside(path)}
         if not whole:
             return None
-        try:
-            frames = [_rows_in(data) for data in whole.values()]
-            # Files of an older version may lack a column; its values are then null.
-            rows = pl.concat(frames, how="diagonal")
-            return rows.unique("key", keep="first", maintain_order=True).sort("key")
-        except FILE_DAMAGE as error:  # it is what its name says, but not what we wrote
-            raise StoreError(
-                "the files of a recipe do not belong together",
-                where=str(folder),
-                got=first_line(error),
-                next_step="remove the folder to have its rows measured again",
-            ) from error
+        return rows_of_all(whole.values(), where=str(folder))
 
     def add(self, recipe: dict[str, Any], rows: pl.DataFrame) -> Path:
         """Add rows (``key`` and columns) under a recipe, atomically; return the file.
@@ -149,7 +131,7 @@ class Store:
         """
         folder = self.folder(recipe)
         with locked(folder, alone=False, make=True):
-            _describe(folder / _RECIPE, recipe)
+            _describe(folder / RECIPE, recipe)
             return _add(folder, rows)
 
     def merge(self, recipe: dict[str, Any]) -> None:
@@ -162,7 +144,7 @@ class Store:
             if found is None or len(found[0]) <= _MERGE_ABOVE_FILES:
                 return  # another process merged them
             whole, _ = found
-            rows = pl.concat([_rows_in(data) for data in whole.values()], how="diagonal")
+            rows = pl.concat([rows_in(data) for data in whole.values()], how="diagonal")
             try:
                 merged = _add(folder, rows.unique("key", keep="first", maintain_order=True))
             except StoreError as error:
@@ -178,7 +160,7 @@ class Store:
         with locked(folder, alone=False):
             found = _read(folder)
         for data in (found or ({}, set()))[0].values():
-            yield _rows_in(data)
+            yield rows_in(data)
 
     def take_out(self, folder: Path, keys: Sequence[str], *, dry_run: bool = False) -> Taken:
         """Take rows out of a recipe's folder, and files that nobody can tell the rows of.
@@ -207,10 +189,13 @@ class Store:
                 stays = None
                 if path.name.endswith(".partial"):
                     unfinished += 1
-                elif path.suffix == ".damaged" or _digest(data := _bytes_of(path)) != path.stem:
+                elif (
+                    path.suffix == ".damaged"
+                    or digest_of_bytes(data := _bytes_of(path)) != path.stem
+                ):
                     unreadable += 1
                 else:
-                    found = _rows_in(data)
+                    found = rows_in(data)
                     stays = found.filter(~pl.col("key").is_in(wanted))
                     rows += found.height - stays.height
                     left += stays.height
@@ -227,6 +212,18 @@ class Store:
                 if not left:
                     _take_away(folder)
             return Taken(rows, unreadable, unfinished)
+
+
+def stores_of_user() -> list[Store | RemoteStore]:
+    """Return all places that the user's measurements may be in: this machine's, and an address."""
+    address = store_address()
+    remote = [] if address is None else [RemoteStore.at(_inside(address))]
+    return [Store.on_disk(), *remote]
+
+
+def _inside(address: str) -> str:
+    """Return the place of the store in what ``EUDS_STORE`` names."""
+    return f"{address.rstrip('/')}/v1"
 
 
 @contextlib.contextmanager
@@ -249,10 +246,6 @@ def removing(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _rows_in(data: bytes) -> pl.DataFrame:
-    return read_parquet(io.BytesIO(data))
-
-
 def _read(folder: Path) -> tuple[dict[Path, bytes], set[Path]] | None:
     """Return the contents of the files that are whole, and the files that are not.
 
@@ -264,7 +257,7 @@ def _read(folder: Path) -> tuple[dict[Path, bytes], set[Path]] | None:
             data = _bytes_of(path)
         except FileNotFoundError:
             return None
-        if _digest(data) == path.stem:
+        if digest_of_bytes(data) == path.stem:
             whole[path] = data
         else:
             damaged.add(path)
@@ -287,8 +280,7 @@ def _bytes_of(path: Path) -> bytes:
 
 def _describe(path: Path, recipe: dict[str, Any]) -> None:
     """Write down what makes the numbers, unless it stands there."""
-    text = json.dumps(recipe, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-    content = text.encode()
+    content = described(recipe)
     with contextlib.suppress(OSError):
         if path.read_bytes() == content:
             return
@@ -296,12 +288,9 @@ def _describe(path: Path, recipe: dict[str, Any]) -> None:
 
 
 def _add(folder: Path, rows: pl.DataFrame) -> Path:
-    buffer = io.BytesIO()
-    rows.sort("key").write_parquet(buffer, compression="zstd")
-    data = buffer.getvalue()
-    path = folder / f"{_digest(data)}.parquet"
-    write_bytes_atomically(path, data)
-    return path
+    name, data = packed_rows(rows)
+    write_bytes_atomically(folder / name, data)
+    return folder / name
 
 
 def _set_aside(path: Path) -> bool:
@@ -313,7 +302,7 @@ def _set_aside(path: Path) -> bool:
     aside = path.with_suffix(".damaged")
     with locked(path.parent, alone=True):
         try:
-            if _digest(path.read_bytes()) == path.stem:
+            if digest_of_bytes(path.read_bytes()) == path.stem:
                 return True
             path.replace(aside)
         except FileNotFoundError:
@@ -343,7 +332,7 @@ def _own_files(folder: Path) -> list[Path]:
 
 def _take_away(folder: Path) -> None:
     """Take away a recipe's folder that holds no row; one with something foreign in it stays."""
-    for name in (_RECIPE, LOCK_NAME):
+    for name in (RECIPE, LOCK_NAME):
         with removing(folder / name):
             (folder / name).unlink(missing_ok=True)
     with contextlib.suppress(OSError):

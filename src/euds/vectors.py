@@ -24,6 +24,7 @@ from euds.pool import Texts
 from euds.progress import Progress, SilentProgress
 from euds.scorers.base import Instrument
 from euds.store import Store
+from euds.stored import MeasurementStore
 
 __all__ = ["DEFAULT_ENCODER", "SentenceVectors", "Vectors", "vectors_of"]
 
@@ -109,7 +110,7 @@ def vectors_of(
     encoder: str | ModelReference = DEFAULT_ENCODER,
     max_tokens: int = 128,
     precision: str = "auto",
-    store: Store | None = None,
+    store: MeasurementStore | None = None,
     engine: Engine | None = None,
     progress: Progress | None = None,
 ) -> Vectors:
@@ -128,7 +129,7 @@ def vectors_of(
         Where text and context together are cut, special tokens included.
     precision : {"auto", "float32", "bfloat16"}
         What the encoder computes in.
-    store : Store, optional
+    store : MeasurementStore, optional
         Where vectors are kept; the user's store by default.
     engine : Engine, optional
         Where texts are measured; this process by default.

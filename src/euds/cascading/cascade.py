@@ -32,6 +32,7 @@ from euds.selection.request import Request, check_request
 from euds.selection.select import select
 from euds.selection.selection import Selection
 from euds.store import Store
+from euds.stored import MeasurementStore
 from euds.vectors import Vectors, vectors_of
 
 __all__ = ["Cascade", "cascade", "cascade_scores"]
@@ -76,7 +77,7 @@ def cascade(
     train_seconds: float | None = None,
     seed: int = 0,
     vectors: Vectors | None = None,
-    store: Store | None = None,
+    store: MeasurementStore | None = None,
     engine: Engine | None = None,
     progress: Progress | None = None,
     **settings: Any,
@@ -105,7 +106,7 @@ def cascade(
     vectors : Vectors, optional
         Sentence vectors of the pool's texts; by default made, or taken from the store. Without an
         encoder the probe does without.
-    store : Store, optional
+    store : MeasurementStore, optional
         Where measurements are kept; the user's store by default. Predictions never enter it.
     engine : Engine, optional
         Where texts are measured; this process by default.
@@ -160,7 +161,7 @@ def cascade_scores(
     train_seconds: float | None = None,
     seed: int = 0,
     vectors: Vectors | None = None,
-    store: Store | None = None,
+    store: MeasurementStore | None = None,
     engine: Engine | None = None,
     progress: Progress | None = None,
     **settings: Any,

@@ -31,7 +31,7 @@ from euds.proof.tasks import proof_task_named
 from euds.proof.trained import TrainingStore
 from euds.scoring import SCORERS
 from euds.selection.selection import Selection
-from euds.store import Store
+from euds.stored import MeasurementStore
 
 __all__ = ["LENGTH_BINS", "ablate", "length_matched"]
 
@@ -95,7 +95,7 @@ def ablate(
     sample: int | None = None,
     progress: Progress,
     ledger: Ledger | None = None,
-    store: Store | None = None,
+    store: MeasurementStore | None = None,
     trainings: TrainingStore | None = None,
 ) -> dict[str, Any]:
     """Tell for each rule how much of its gain over random rows is length alone.

@@ -28,7 +28,7 @@ from euds.proof.probing import Probe
 from euds.proof.tasks import PROOF_TASKS
 from euds.proof.training import Course, Rows, Samples, Settings
 from euds.scores import ScoreTable
-from euds.store import Store
+from euds.stored import MeasurementStore
 
 __all__ = [
     "LEAST_LABELLED",
@@ -170,7 +170,7 @@ def curve_of(
     encoder: str,
     max_tokens: int,
     precision: str,
-    store: Store | None,
+    store: MeasurementStore | None,
     ledger: Ledger | None,
     progress: Progress | None,
 ) -> LearningCurve:

@@ -41,7 +41,7 @@ from euds.proof.learning_curve import (
 from euds.proof.statistics import difference_of
 from euds.scores import ScoreTable
 from euds.selection.interval import parse_budget
-from euds.store import Store
+from euds.stored import MeasurementStore
 
 __all__ = ["MOST_ROWS", "STEEP", "Pilot", "pilot", "regime_of"]
 
@@ -90,7 +90,7 @@ def pilot(
     encoder: str = "minilm-l6",
     max_tokens: int = 128,
     precision: str = "auto",
-    store: Store | None = None,
+    store: MeasurementStore | None = None,
     ledger: Ledger | None = None,
     progress: Progress | None = None,
 ) -> Pilot:
@@ -115,7 +115,7 @@ def pilot(
         Of the draws.
     encoder, max_tokens, precision
         The frozen encoder of the probe, see `euds.proof.trainers.TrainerOptions`.
-    store : Store, optional
+    store : MeasurementStore, optional
         Where vectors are kept; the user's store by default.
     ledger : Ledger, optional
         Gets the seconds, vectors included, under ``pilot``.

@@ -27,7 +27,7 @@ from euds.selection.request import check_target
 from euds.selection.rules import Rule, rule_named
 from euds.selection.select import select
 from euds.selection.selection import Selection
-from euds.store import Store
+from euds.stored import MeasurementStore
 from euds.vectors import Vectors, vectors_of
 
 __all__ = ["ChosenRows", "ProvenRules", "check_rules", "choose", "prove_rules"]
@@ -107,7 +107,7 @@ def prove_rules(
     target: Texts | None = None,
     progress: Progress,
     ledger: Ledger | None = None,
-    store: Store | None = None,
+    store: MeasurementStore | None = None,
     trainings: TrainingStore | None = None,
 ) -> ProvenRules:
     """Hold out the test set, score the pool, select by each rule, and prove.
@@ -138,7 +138,7 @@ def prove_rules(
         Is told what happens.
     ledger : Ledger, optional
         Gets the seconds of each stage.
-    store, trainings : Store and TrainingStore, optional
+    store, trainings : MeasurementStore and TrainingStore, optional
         Where measurements and trainings are kept; the user's by default.
 
     Raises
@@ -217,7 +217,7 @@ def choose(
     target: Texts | None = None,
     progress: Progress,
     ledger: Ledger,
-    store: Store | None,
+    store: MeasurementStore | None,
 ) -> ChosenRows:
     """Hold out the test set, score the pool, and select by each rule; see `prove_rules`."""
     settings = make_proof_settings(**proving)
@@ -322,7 +322,7 @@ def _scored(
     entropies: Sequence[str],
     scoring: Mapping[str, Any],
     progress: Progress,
-    store: Store | None,
+    store: MeasurementStore | None,
 ) -> ScoreTable:
     """Score what the rules need.
 
@@ -339,7 +339,11 @@ def _scored(
 
 
 def _vectors(
-    pool: Pool, rules: Sequence[Rule], encoder: str, progress: Progress, store: Store | None
+    pool: Pool,
+    rules: Sequence[Rule],
+    encoder: str,
+    progress: Progress,
+    store: MeasurementStore | None,
 ) -> Vectors | None:
     if not any("vectors" in rule.takes for rule in rules):
         return None

@@ -25,7 +25,7 @@ from euds.pool import Texts, text_key
 from euds.progress import Progress
 from euds.proof.tasks import ProofTask
 from euds.proof.training import Course, Outcome, Rows, Samples, Settings
-from euds.store import Store
+from euds.stored import MeasurementStore
 from euds.vectors import Vectors, vectors_of
 
 __all__ = ["MOST_ITERATIONS", "REGULARISATION", "ClassProbe", "Probe"]
@@ -49,7 +49,7 @@ class Probe:
     inverse_regularisations : tuple of float
         The values of C to choose from: the weight of the rows' loss against the penalty of 1/2 the
         squared length of the weights.
-    store : Store, optional
+    store : MeasurementStore, optional
         Where vectors are kept; the user's store by default.
     """
 
@@ -64,7 +64,7 @@ class Probe:
     inverse_regularisations: tuple[float, ...] = field(
         default=(0.1, 0.5, 2.0, 10.0, 50.0, 300.0), metadata={"recipe": False}
     )
-    store: Store | None = field(default=None, repr=False, metadata={"recipe": False})
+    store: MeasurementStore | None = field(default=None, repr=False, metadata={"recipe": False})
 
     def __post_init__(self) -> None:
         # The recipe must hold what is computed in, not a word that means another thing elsewhere.

@@ -38,7 +38,7 @@ from euds.proof.learning_curve import (
     largest_size,
 )
 from euds.proof.statistics import Estimate, difference_of
-from euds.store import Store
+from euds.stored import MeasurementStore
 
 __all__ = ["MOST_ROWS", "SmallestKeep", "loss_at", "smallest_keep", "smallest_of"]
 
@@ -79,7 +79,7 @@ def smallest_keep(
     encoder: str = "minilm-l6",
     max_tokens: int = 128,
     precision: str = "auto",
-    store: Store | None = None,
+    store: MeasurementStore | None = None,
     ledger: Ledger | None = None,
     progress: Progress | None = None,
 ) -> SmallestKeep:

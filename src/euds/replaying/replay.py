@@ -24,6 +24,7 @@ from euds.scores import ScoreTable
 from euds.scoring import score
 from euds.selection.select import select
 from euds.store import Store
+from euds.stored import MeasurementStore
 from euds.vectors import Vectors, vectors_of
 from euds.verifying.problems import Told
 from euds.verifying.verify import verify
@@ -133,6 +134,7 @@ def replay(
     _check_sound(root)
     request = _request(folder)
     with tempfile.TemporaryDirectory(prefix="euds-replay-") as thrown_away:
+        store: MeasurementStore
         store = Store.default() if use_store else Store(Path(thrown_away) / "store")
         shown = progress or SilentProgress()
         again = _Again(folder, request, store, shown, use_store=use_store)
@@ -198,7 +200,7 @@ class _Again:
 
     folder: RunFolder
     request: Mapping[str, Any]
-    store: Store
+    store: MeasurementStore
     progress: Progress
     use_store: bool
     told: Told = field(default_factory=Told)
