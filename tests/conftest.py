@@ -21,6 +21,7 @@ def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Point the cache to a new folder."""
     cache = tmp_path / "cache"
     monkeypatch.setenv("EUDS_CACHE", str(cache))
+    monkeypatch.delenv("EUDS_STORE", raising=False)
     return cache
 
 

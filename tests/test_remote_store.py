@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 import threading
+import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -60,11 +61,12 @@ class Whole(LocalFileSystem):
     def pipe_file(self, path, value, mode="overwrite", **options):
         aside = f"{path}.{uuid.uuid4().hex}.aside"
         super().pipe_file(aside, value)
+        time.sleep(self.storage_options.get("latency", 0))
         Path(aside).replace(path)
 
 
-def on_disk(root) -> RemoteStore:
-    return RemoteStore(Whole(), str(root), "whole://store")
+def on_disk(root, *, latency=0.0) -> RemoteStore:
+    return RemoteStore(Whole(latency=latency), str(root), "whole://store")
 
 
 # ---- what is kept ------------------------------------------------------------------------------
@@ -165,38 +167,42 @@ def test_rows_and_damaged_files_are_taken_out(store, memory):
 
 
 def add_many(root, letter):
-    store = on_disk(root)
+    store = on_disk(root, latency=0.01)
     for index in range(FILES):
         store.add(RECIPE, rows((f"{letter}{index:03d}", index)))
 
 
-def merge_and_look(root, done):
-    """Merge and read all the time; what was there once must be there ever after."""
-    store, seen, turn = on_disk(root), set(), 0
-    while True:
-        turn += 1
-        if turn % 2:
-            store.merge(RECIPE)
+def merge_often(root, done):
+    store, times = on_disk(root, latency=0.03), 0
+    while not done.is_set():
+        store.merge(RECIPE)
+        times += 1
+    return times
+
+
+def look(root, done):
+    """Read all the time; what was there once must be there ever after."""
+    store, seen, times = on_disk(root), set(), 0
+    while not done.is_set():
         found = store.rows(RECIPE)
         now = set() if found is None else set(found["key"])
         assert seen <= now, sorted(seen - now)[:5]
-        seen = now
-        if done.is_set():
-            return turn
+        seen, times = now, times + 1
+    return times
 
 
 def test_adding_merging_and_reading_at_once_loses_no_row(tmp_path, monkeypatch):
     """Threads do: there is nothing that a process would lock."""
     monkeypatch.setattr(module, "_MERGE_ABOVE_FILES", 2)
     root, done = tmp_path / "store", threading.Event()
-    with ThreadPoolExecutor(4) as pool:
+    with ThreadPoolExecutor(6) as pool:
         adding = [pool.submit(add_many, root, letter) for letter in "ab"]
-        looking = [pool.submit(merge_and_look, root, done) for _ in range(2)]
+        others = [pool.submit(job, root, done) for job in (merge_often, merge_often, look, look)]
         try:
             assert not any(one.exception() for one in adding)
         finally:
             done.set()
-        assert all(one.result() > 2 for one in looking)
+        assert all(one.result() > 3 for one in others)
     expected = sorted(f"{letter}{index:03d}" for letter in "ab" for index in range(FILES))
     assert on_disk(root).rows(RECIPE)["key"].to_list() == expected
 
