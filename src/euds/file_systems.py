@@ -14,7 +14,7 @@ from typing import Any
 
 from euds.addresses import on_record, schemes
 from euds.damage import first_line
-from euds.errors import InputError, MissingExtraError, did_you_mean
+from euds.errors import InputError, MissingExtraError, did_you_mean, without_secrets
 
 __all__ = ["as_input_error", "as_os_error", "file_system_of"]
 
@@ -70,7 +70,9 @@ def as_input_error(address: str) -> Iterator[None]:
             "there is no such file or folder",
             where=told,
             got=_reason(error, told),
-            next_step="check the address; a folder of an object store is there if files are in it",
+            next_step="check the address; a folder of an object store is there if files are in it"
+            if _reason(error, told) is None
+            else "check the address, the connection, and that you may read there",
         ) from error
     except OSError as error:
         raise InputError(
@@ -83,8 +85,13 @@ def as_input_error(address: str) -> Iterator[None]:
 
 
 def _reason(error: OSError, told: str) -> str | None:
-    reason = first_line(error)
-    return None if reason.strip("/'\"") in told else reason
+    """Return what an error says beside the address; to some, all that fails is a missing file."""
+    reason, cause = first_line(error), error.__cause__
+    if without_secrets(reason).strip("/'\"") not in told:
+        return reason
+    if cause is None or isinstance(cause, FileNotFoundError):
+        return None
+    return f"{type(cause).__name__}: {first_line(cause)}"
 
 
 @contextlib.contextmanager
