@@ -179,4 +179,4 @@ def test_a_web_server_that_fails(web):
     assert "403" in error(f"{address}/forbidden.jsonl?token={CANARY}")
     assert "the file cannot be read" in error(f"{address}/cut.jsonl")
     assert "cut short, or cannot be read" in error(f"{address}/cut.parquet")
-    assert "Cannot connect" in error(f"http://me:{CANARY}@127.0.0.1:9/none.jsonl")
+    assert "Connect call failed" in error(f"http://me:{CANARY}@127.0.0.1:9/none.jsonl")

@@ -66,13 +66,18 @@ def as_input_error(address: str) -> Iterator[None]:
         with as_os_error():
             yield
     except FileNotFoundError as error:
+        reason = _reason(error, told)
+        if reason is None:
+            raise InputError(
+                "there is no such file or folder",
+                where=told,
+                next_step="check the address; an object store has a folder if files are in it",
+            ) from error
         raise InputError(
-            "there is no such file or folder",
+            "nothing can be found at this address",
             where=told,
-            got=_reason(error, told),
-            next_step="check the address; a folder of an object store is there if files are in it"
-            if _reason(error, told) is None
-            else "check the address, the connection, and that you may read there",
+            got=reason,
+            next_step="check the address, the connection, and that you may read there",
         ) from error
     except OSError as error:
         raise InputError(
