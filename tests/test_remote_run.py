@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from euds.cli import app
+from euds.cli_recording import command_line
 from tests.test_verifying import command, write_films
 
 CANARY = "canary7f3a"
@@ -78,12 +80,14 @@ def test_secrets_of_addresses_are_in_no_file_and_no_message(memory):
     lines = [f'{{"review": "the {word} of it, all in all"}}' for word in ("one", "two", "three")]
     memory.pipe(other.removeprefix("memory:/"), "\n".join(lines).encode())
     options = (*TOY, "--against", other, "--target", other, "--rule", "dsir", "--keep", "5")
+    options = (*options, "--scores", "ie")
     said = run("run", SECRET, *options, "--no-report", "--out", "run")
-    said += run("run", SECRET, *options, "--out", "run")  # the same inputs, so the same folder
-    said += run("select", "run", "--against", other, "--keep", "7", "--quiet")
+    said += run("run", SECRET, *options, "--no-report", "--out", "run")  # the inputs are the same
+    said += run("select", "run", "--against", other, "--keep", "7", "--quiet", "--no-report")
     said += run("replay", "run", "--pool", "memory://data/films.jsonl", exit_code=2)
     said += run("replay", "run", exit_code=2)
     said += run("run", SECRET, "--text", "no_such_column", exit_code=2)
+    said += run("pilot", SECRET, "--text", "review", "--quiet", exit_code=2)  # tells what to do
     said += run("run", "memory://data/films.jsonl", *TOY, "--against", other + "1", exit_code=2)
     assert CANARY not in said
     for path in [*Path("run").rglob("*"), *Path("cache").rglob("*")]:
@@ -96,6 +100,12 @@ def test_secrets_of_addresses_are_in_no_file_and_no_message(memory):
         "films", "others"
     )
     assert ON_RECORD.replace("films", "others") in told["request"]["command"]
+
+
+def test_the_command_in_manifests_and_reports_has_no_secrets(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["euds", "run", SECRET, f"--test={SECRET}", "a b?c=d"])
+    told = shlex.split(command_line())
+    assert told == ["euds", "run", ON_RECORD, f"--test={ON_RECORD}", "a b?c=d"]
 
 
 def test_a_replay_asks_for_an_address_that_was_not_recorded_whole(memory):
@@ -114,10 +124,10 @@ def test_a_replay_asks_for_an_address_that_was_not_recorded_whole(memory):
 def test_a_run_without_texts_reads_its_address_again(memory):
     options = (*TOY, "--no-report", "--no-texts", "--out", "run")
     run("run", "memory://data/films.jsonl", *options)
-    run("select", "run", "--keep", "7", "--quiet")
+    run("select", "run", "--keep", "7", "--quiet", "--no-report")
     shutil.rmtree("run")
     run("run", SECRET, *options)
-    said = run("select", "run", "--keep", "7", "--quiet", exit_code=2)
+    said = run("select", "run", "--keep", "7", "--quiet", "--no-report", exit_code=2)
     assert "an address with a name, a password or a query" in said
 
 

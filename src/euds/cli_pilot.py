@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from euds.addresses import on_record
 from euds.cli_jobs import progress_for
 from euds.cli_options import ReadingOptions
 from euds.cli_output import print_line, stdout_console
@@ -119,7 +120,7 @@ def pilot_and_show(inputs: list[str], reading: ReadingOptions, options: PilotOpt
         ).results
     finally:
         progress.close()
-    asking = _Asking(inputs, reading, options, run)
+    asking = _Asking([on_record(one) for one in inputs], reading, options, run)
     if found["source"] is None:
         raise _nothing_to_learn(pool, table, asking)
     advice, command = _next(found, asking, pool_rows=len(pool))
