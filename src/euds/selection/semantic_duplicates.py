@@ -14,7 +14,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from euds.selection.coverage import clustered, vectors_shown
+from euds.selection.clustering import clustered
+from euds.selection.coverage import vectors_shown
 from euds.selection.preference import Candidates, Preference, no_preference, same_reason
 
 __all__ = ["largest_cosine_before", "semdedup"]
