@@ -1,0 +1,97 @@
+"""Put the figures of many_rows.py into docs/near-duplicates.md and docs/selecting.md.
+
+python benchmarks/many_rows_page.py [--check]
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from many_rows import FEW, RESULTS
+from pages import fill_pages
+
+TEN_MILLION = 10_000_000
+MEBI = 2**20
+
+
+def near_duplicates(results: list[dict[str, Any]]) -> str:
+    """Return what leaving out near-duplicates costs, and what ten million rows would."""
+    lines = [
+        "| rows | of them | text | left out | seconds of a core | memory beside the text |",
+        "|---|---|---|---|---|---|",
+    ]
+    for one in results:
+        kind = one["what"].partition(", ")[2]
+        lines.append(
+            f"| {kind} | {one['rows']:,} | {one['megabytes']:.0f} MB | {one['left_out']:,} "
+            f"| {one['processor_seconds']:.1f} | {one['peak_mib'] - one['data_mib']:,} MiB |"
+        )
+    told = []
+    for kind in ("made-up", "crowded"):
+        before, last = [one for one in results if one["what"].endswith(kind)][-2:]
+        rows = last["rows"] - before["rows"]
+        seconds = (last["processor_seconds"] - before["processor_seconds"]) / rows
+        beside = [one["peak_mib"] - one["data_mib"] for one in (before, last)]
+        size = (beside[1] - beside[0]) * MEBI / rows
+        hours = TEN_MILLION * seconds / 60
+        told.append(
+            f"{1e6 * seconds:.1f} microseconds and {size:.0f} bytes for each {kind} row between the "
+            f"last two sizes, so that ten million would take {hours:.0f} minutes and "
+            f"{TEN_MILLION * size / 1e9:.1f} GB beside the text"
+        )
+    return (
+        "\n".join(lines)
+        + f"\n\nThat is {told[0]}; {told[1]}. Ten million were not tried. "
+        + "(`python benchmarks/many_rows.py`)\n"
+    )
+
+
+def by_vectors(results: dict[str, Any]) -> str:
+    """Return what clusters and coverage cost, by the ways for few rows and for many."""
+    few = {one["what"]: one for one in results["two ways"]}
+    center, means = (
+        [few[f"{rule}, for {way}"] for way in ("few", "many")] for rule in ("k-center", "k-means")
+    )
+    radii = [one["radius"] for one in (*center, few["random"])]
+    lines = [
+        f"On {FEW:,} made-up vectors, {center[0]['keep']:,} of them kept, `k-center` took "
+        f"{center[0]['processor_seconds']:.1f} seconds of a core in the way for few rows and "
+        f"{center[1]['processor_seconds']:.1f} in the way for many; the largest distance from a "
+        f"row to a kept one was {radii[0]:.3f} and {radii[1]:.3f} ({radii[2]:.3f} with random "
+        f"rows). `k-means` took {means[0]['processor_seconds']:.1f} and "
+        f"{means[1]['processor_seconds']:.1f} seconds, and rows were "
+        f"{means[0]['mean_distance_to_centre']:.3f} and {means[1]['mean_distance_to_centre']:.3f} "
+        "from their centres on average. More rows, in the way for many:",
+        "",
+        "| rows | kept | `k-center` | `k-means` | strata of `auto` | vectors | most beside them |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    many = results["many"]
+    for rows in sorted({one["rows"] for one in many}):
+        own = {one["what"].partition(",")[0]: one for one in many if one["rows"] == rows}
+        seconds = [f"{one['processor_seconds']:.0f} s" for one in own.values()]
+        beside = max(one["peak_mib"] - one["data_mib"] for one in own.values())
+        size = 4 * 384 * rows / MEBI
+        lines.append(
+            f"| {rows:,} | {own['k-means']['keep']:,} | {' | '.join(seconds)} | {size:,.0f} MiB "
+            f"| {beside:,} MiB |"
+        )
+    return "\n".join([*lines, "", "(`python benchmarks/many_rows.py`)", ""])
+
+
+def main() -> None:
+    """Write or check the pages."""
+    results = json.loads(RESULTS.read_text("utf-8"))
+    fill_pages(
+        {
+            "near-duplicates": near_duplicates(results["near-duplicates"]),
+            "selecting": by_vectors(results),
+        },
+        mark="many rows",
+        what="Put the figures of many_rows.py into the pages.",
+    )
+
+
+if __name__ == "__main__":
+    main()
