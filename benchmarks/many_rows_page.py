@@ -34,10 +34,10 @@ def near_duplicates(results: list[dict[str, Any]]) -> str:
         seconds = (last["processor_seconds"] - before["processor_seconds"]) / rows
         beside = [one["peak_mib"] - one["data_mib"] for one in (before, last)]
         size = (beside[1] - beside[0]) * MEBI / rows
-        hours = TEN_MILLION * seconds / 60
+        minutes = TEN_MILLION * seconds / 60
         told.append(
-            f"{1e6 * seconds:.1f} microseconds and {size:.0f} bytes for each {kind} row between the "
-            f"last two sizes, so that ten million would take {hours:.0f} minutes and "
+            f"{1e6 * seconds:.1f} microseconds and {size:.0f} bytes for each {kind} row between "
+            f"the last two sizes, so that ten million would take {minutes:.0f} minutes and "
             f"{TEN_MILLION * size / 1e9:.1f} GB beside the text"
         )
     return (

@@ -284,8 +284,8 @@ def test_one_message_many_times_is_not_compared_each_with_each(monkeypatch):
     proposed = []
     pairs_of = prefixes.Search.pairs
 
-    def listed(search, entries, *others):
-        pairs = pairs_of(search, entries, *others)
+    def listed(search, entries, *others, **options):
+        pairs = pairs_of(search, entries, *others, **options)
         proposed.append(len(pairs[0]))
         return pairs
 
@@ -294,6 +294,18 @@ def test_one_message_many_times_is_not_compared_each_with_each(monkeypatch):
     assert stand_ins(messages, [None] * 300).tolist() == [0] * 300
     assert sum(proposed) == 299
     assert len(proposed) < 5
+
+
+def test_messages_that_share_a_little_too_little_are_not_put_together():
+    # A number in the middle of 17 words: 12 of 18 shingles are shared, and 0.7 asks for more.
+    messages = [" ".join([*WORDS[:8], f"n{number}", *WORDS[8:16]]) for number in range(50)]
+    longer = [" ".join([*WORDS[:8], f"m{number}", *WORDS[8:17]]) for number in range(50)]
+    shingles = shingles_of_texts.Shingles.of(messages + longer, [None] * 100)
+    entries = prefixes.Prefixes.of(shingles, 0.7).shared()
+    search = prefixes.Search.of(entries, entries, shingles, 0.7)
+    assert len(entries.sets) >= 100
+    assert search.counts.sum() == 0
+    assert naive_stand_ins(messages + longer, 0.7) == list(range(100))
 
 
 def test_a_shingle_costs_few_bytes(monkeypatch):

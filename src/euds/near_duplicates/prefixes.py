@@ -12,9 +12,10 @@ from euds.near_duplicates.shingles import Shingles
 from euds.near_duplicates.similarity import Proposed
 from euds.near_duplicates.words import Integers
 
-__all__ = ["Prefixes", "Search", "proposed_between", "proposed_within", "search_within"]
+__all__ = ["Prefixes", "Search", "cuts", "proposed_between", "proposed_within"]
 
 PAIRS_PER_CHUNK = 1_000_000
+_SLACK = 1e-9  # of bounds that rounding might miss
 
 Small = NDArray[np.int32]
 
@@ -42,7 +43,7 @@ class Prefixes:
     def of(cls, shingles: Shingles, threshold: float) -> Prefixes:
         """Return the prefixes of all sets, without the lone shingles."""
         sizes = shingles.sizes
-        lengths = sizes - np.ceil(threshold * sizes - 1e-9).astype(np.int64) + 1
+        lengths = sizes - np.ceil(threshold * sizes - _SLACK).astype(np.int64) + 1
         lengths = np.maximum(lengths - shingles.lone, 0)
         sets = np.repeat(np.arange(len(sizes), dtype=np.int32), lengths)
         within = np.arange(len(sets)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
@@ -61,14 +62,19 @@ class Prefixes:
 
 @dataclass(frozen=True)
 class Search:
-    """Some entries, and where in a list of entries those with the same shingle are.
+    """Some entries, and where in a list of entries those are that each may make a pair with.
+
+    Two sets of n and m shingles that share at least t of those of either have t n <= m <= n / t.
+    If the first shingle that they share has place i in the one, they share n - i at most, which
+    must be at least t / (1 + t) (n + m). So the sizes of the others are a range, which may be
+    empty: very many texts that share a little too little with each other are never put together.
 
     Parameters
     ----------
     mine : Prefixes
         Sorted by set.
     listed : Prefixes
-        Sorted by shingle, then by set.
+        Sorted by shingle, then by the size of the set.
     starts, ends : ndarray of int, shape (entries of mine,)
         The range of the list that belongs to each entry.
     """
@@ -78,48 +84,63 @@ class Search:
     starts: Integers
     ends: Integers
 
+    @classmethod
+    def of(cls, mine: Prefixes, others: Prefixes, shingles: Shingles, threshold: float) -> Search:
+        """Return the search for some sets among others."""
+        sizes = shingles.sizes_of(others.sets)
+        order = np.lexsort((sizes, others.shingles))
+        listed = others.take(order)
+        own = shingles.sizes_of(mine.sets)
+        largest = int(max(sizes.max(initial=0), own.max(initial=0))) + 1
+        least = np.ceil(threshold * own - _SLACK)
+        most = np.minimum(own / threshold, (own - mine.places) * (1 + threshold) / threshold - own)
+        most = np.clip(np.floor(most + _SLACK), least - 1, largest)
+        # Shingle and size as one number; no size is as large as the factor.
+        factor = largest + 1
+        listed_at = listed.shingles.astype(np.int64) * factor + sizes[order]
+        begin = mine.shingles.astype(np.int64) * factor
+        starts = np.searchsorted(listed_at, begin + least.astype(np.int64), side="left")
+        ends = np.searchsorted(listed_at, begin + most.astype(np.int64), side="right")
+        return cls(mine, listed, starts, ends)
+
     @property
     def counts(self) -> Integers:
         """The number of pairs that each entry proposes."""
         return self.ends - self.starts
 
     def pairs(
-        self, entries: Integers, shingles: Shingles, threshold: float
+        self, entries: Integers, shingles: Shingles, threshold: float, *, behind: bool
     ) -> tuple[Integers, Integers]:
         """Return the pairs that some entries propose; sorted, no pair twice.
 
-        What two sets can share at most, given the places of a shingle that they do share, rules
-        most of the pairs out before they are compared.
+        Parameters
+        ----------
+        behind : bool
+            Whether only others of higher numbers are wanted.
         """
         repeats = self.ends[entries] - self.starts[entries]
         one = np.repeat(entries, repeats)
         offset = np.arange(len(one)) - np.repeat(np.cumsum(repeats) - repeats, repeats)
         other = np.repeat(self.starts[entries], repeats) + offset
+        if behind:
+            is_behind = self.listed.sets[other] > self.mine.sets[one]
+            one, other = one[is_behind], other[is_behind]
         left = self.mine.sets[one].astype(np.int64)
         right = self.listed.sets[other].astype(np.int64)
         sizes = shingles.sizes_of(left), shingles.sizes_of(right)
         most = np.minimum(sizes[0] - self.mine.places[one], sizes[1] - self.listed.places[other])
         needed = threshold / (1 + threshold) * (sizes[0] + sizes[1])
-        possible = most >= needed - 1e-9
+        possible = most >= needed - _SLACK
         sets = len(shingles.lone)
         pairs = np.unique(left[possible] * sets + right[possible])
         return pairs // sets, pairs % sets
 
 
-def search_within(prefixes: Prefixes) -> Search:
-    """Return the search for sets behind each set."""
-    by_shingle = np.argsort(prefixes.shingles, kind="stable")
-    place = np.empty(len(by_shingle), dtype=np.int64)
-    place[by_shingle] = np.arange(len(by_shingle))
-    listed = prefixes.take(by_shingle)
-    ends = np.searchsorted(listed.shingles, prefixes.shingles, side="right")
-    return Search(prefixes, listed, place + 1, ends)
-
-
 def proposed_within(shingles: Shingles, threshold: float) -> Proposed:
     """Yield pairs of sets that may be similar, the lower number first; sorted, no pair twice."""
-    search = search_within(Prefixes.of(shingles, threshold).shared())
-    yield from _all_pairs(search, shingles, threshold)
+    prefixes = Prefixes.of(shingles, threshold).shared()
+    search = Search.of(prefixes, prefixes, shingles, threshold)
+    yield from _all_pairs(search, shingles, threshold, behind=True)
 
 
 def proposed_between(
@@ -131,17 +152,15 @@ def proposed_between(
     prefixes = Prefixes.of(shingles, threshold)
     mine = prefixes.take(np.isin(prefixes.sets, sets))
     listed = prefixes.take(np.isin(prefixes.sets, others))
-    listed = listed.take(np.argsort(listed.shingles, kind="stable"))
-    starts = np.searchsorted(listed.shingles, mine.shingles, side="left")
-    ends = np.searchsorted(listed.shingles, mine.shingles, side="right")
-    for left, right in _all_pairs(Search(mine, listed, starts, ends), shingles, threshold):
+    search = Search.of(mine, listed, shingles, threshold)
+    for left, right in _all_pairs(search, shingles, threshold, behind=False):
         is_other = left != right
         yield left[is_other], right[is_other]
 
 
-def _all_pairs(search: Search, shingles: Shingles, threshold: float) -> Proposed:
+def _all_pairs(search: Search, shingles: Shingles, threshold: float, *, behind: bool) -> Proposed:
     for first, last in cuts(search.mine.sets, search.counts):
-        yield search.pairs(np.arange(first, last), shingles, threshold)
+        yield search.pairs(np.arange(first, last), shingles, threshold, behind=behind)
 
 
 def cuts(sets: Small, counts: Integers) -> Iterator[tuple[int, int]]:

@@ -73,7 +73,7 @@ class Shingles:
         """The number of shingles of each set."""
         return np.asarray(self.lone + np.diff(self.matrix.indptr))
 
-    def sizes_of(self, sets: Integers) -> Integers:
+    def sizes_of(self, sets: Integers | NDArray[np.int32]) -> Integers:
         """Return the number of shingles of some sets."""
         indptr = self.matrix.indptr
         return np.asarray(self.lone[sets] + (indptr[sets + 1] - indptr[sets]))

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from euds.near_duplicates.prefixes import Prefixes, Search, cuts, search_within
+from euds.near_duplicates.prefixes import Prefixes, Search, cuts
 from euds.near_duplicates.shingles import Shingles
 from euds.near_duplicates.similarity import DEFAULT_THRESHOLD, check_threshold, similar
 from euds.near_duplicates.words import Integers
@@ -60,7 +60,7 @@ def stand_ins(
     stand_in = np.arange(len(shingles.first_of))
     prefixes = Prefixes.of(shingles, threshold).shared()
     while len(prefixes.sets):
-        search = search_within(prefixes)
+        search = Search.of(prefixes, prefixes, shingles, threshold)
         done = _settle(search, shingles, stand_in, threshold=threshold)
         # Those in front of `done` are settled, and no longer in anybody's way.
         is_left = prefixes.sets >= done
@@ -86,20 +86,22 @@ def _settle(search: Search, shingles: Shingles, stand_in: Integers, *, threshold
     """
     sets, counts = search.mine.sets, search.counts
     left_over = int(counts.sum())
+    done = 0
     in_vain = 0  # pairs that sets in later blocks would propose, though another stands for them
     for first, last in cuts(sets, counts):
-        if 2 * in_vain > left_over:
+        # Half of what later sets propose are sets in front of them, which are settled.
+        if 2 * in_vain + done > left_over:
             return int(sets[first])
         entries = np.arange(first, last)
         entries = entries[(stand_in[sets[entries]] == sets[entries]) & (counts[entries] > 0)]
-        pairs = search.pairs(entries, shingles, threshold)
+        pairs = search.pairs(entries, shingles, threshold, behind=True)
         out = _settle_block(*pairs, shingles, stand_in, threshold=threshold)
-        left_over -= int(counts[first:last].sum())
+        proposed = int(counts[first:last].sum())
+        done, left_over = done + proposed, left_over - proposed
         begins = np.searchsorted(sets, out, side="left")
         ends = np.searchsorted(sets, out, side="right")
         later = begins >= last
-        totals = _sums(counts, begins[later], ends[later])
-        in_vain += totals
+        in_vain += _sums(counts, begins[later], ends[later])
     return int(sets[-1]) + 1
 
 
