@@ -10,6 +10,9 @@ from typing import Any
 
 from many_rows import FEW, RESULTS
 from pages import fill_pages
+from rows import RESULTS as RUNS
+
+from euds.selection.repeats import MOST_CHARACTERS
 
 TEN_MILLION = 10_000_000
 MEBI = 2**20
@@ -40,10 +43,18 @@ def near_duplicates(results: list[dict[str, Any]]) -> str:
             f"the last two sizes, so that ten million would take {minutes:.0f} minutes and "
             f"{TEN_MILLION * size / 1e9:.1f} GB beside the text"
         )
+    plain = [one for one in results if one["what"].endswith("made-up")][-1]
+    runs = json.loads(RUNS.read_text("utf-8"))["run --scores ie"]
+    run = max((one for one in runs if one["rows"] <= plain["rows"]), key=lambda one: one["rows"])
+    cap = MOST_CHARACTERS / 1e6
     return (
         "\n".join(lines)
         + f"\n\nThat is {told[0]}; {told[1]}. Ten million were not tried. "
-        + "(`python benchmarks/many_rows.py`)\n"
+        + "(`python benchmarks/many_rows.py`)\n\n"
+        + f"`--near-duplicates auto` looks for them in pools of up to {cap:.0f} MB of text. For so "
+        + f"much they take {cap * plain['processor_seconds'] / plain['megabytes']:.0f} seconds of "
+        + f"a core by these figures, where a whole run without a model, on {run['rows']:,} such "
+        + f"rows, takes {run['cpu_seconds']:.0f} ([speed.md](speed.md)).\n"
     )
 
 
