@@ -14,7 +14,7 @@ from rows import RESULTS as RUNS
 
 from euds.selection.repeats import MOST_CHARACTERS
 
-TEN_MILLION = 10_000_000
+MILLION, TEN_MILLION = 1_000_000, 10_000_000
 MEBI = 2**20
 
 
@@ -73,7 +73,10 @@ def by_vectors(results: dict[str, Any]) -> str:
         f"rows). `k-means` took {means[0]['processor_seconds']:.1f} and "
         f"{means[1]['processor_seconds']:.1f} seconds, and rows were "
         f"{means[0]['mean_distance_to_centre']:.3f} and {means[1]['mean_distance_to_centre']:.3f} "
-        "from their centres on average. More rows, in the way for many:",
+        f"from their centres on average. At rows x rows kept, the way for few would need "
+        f"{center[0]['processor_seconds'] * (MILLION / FEW) ** 2 / 3600:.0f} and "
+        f"{means[0]['processor_seconds'] * (MILLION / FEW) ** 2 / 3600:.0f} hours for the same "
+        "share of a million rows. More rows, in the way for many:",
         "",
         "| rows | kept | `k-center` | `k-means` | strata of `auto` | vectors | most beside them |",
         "|---|---|---|---|---|---|---|",
