@@ -209,9 +209,8 @@ def main() -> None:
         ],
         "many": [
             fresh(f"{rule}, for many", rows, round(keep * rows))
-            for rows in sizes
-            # The last size is measured with few rows kept, because time grows with both.
-            for keep in ((KEEP,) if rows < sizes[-1] else (KEEP_OF_MOST,))
+            # Of the most rows few are kept, because time grows with both.
+            for rows, keep in ((sizes[0], KEEP), (sizes[-1], KEEP_OF_MOST))
             for rule in ("k-center", "k-means", "strata")
         ],
     }
