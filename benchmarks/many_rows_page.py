@@ -21,14 +21,14 @@ MEBI = 2**20
 def near_duplicates(results: list[dict[str, Any]]) -> str:
     """Return what leaving out near-duplicates costs, and what ten million rows would."""
     lines = [
-        "| rows | of them | text | left out | seconds of a core | memory beside the text |",
+        "| kind | rows | text | left out | seconds of a core | memory, before and at most |",
         "|---|---|---|---|---|---|",
     ]
     for one in results:
         kind = one["what"].partition(", ")[2]
         lines.append(
             f"| {kind} | {one['rows']:,} | {one['megabytes']:.0f} MB | {one['left_out']:,} "
-            f"| {one['processor_seconds']:.1f} | {one['peak_mib'] - one['data_mib']:,} MiB |"
+            f"| {one['processor_seconds']:.1f} | {one['data_mib']:,}, {one['peak_mib']:,} MiB |"
         )
     told = []
     for kind in ("made-up", "crowded"):
@@ -41,7 +41,7 @@ def near_duplicates(results: list[dict[str, Any]]) -> str:
         told.append(
             f"{1e6 * seconds:.1f} microseconds and {size:.0f} bytes for each {kind} row between "
             f"the last two sizes, so that ten million would take {minutes:.0f} minutes and "
-            f"{TEN_MILLION * size / 1e9:.1f} GB beside the text"
+            f"{TEN_MILLION * size / 1e9:.1f} GB more than before"
         )
     plain = [one for one in results if one["what"].endswith("made-up")][-1]
     runs = json.loads(RUNS.read_text("utf-8"))["run --scores ie"]
@@ -49,8 +49,9 @@ def near_duplicates(results: list[dict[str, Any]]) -> str:
     cap = MOST_CHARACTERS / 1e6
     return (
         "\n".join(lines)
-        + f"\n\nThat is {told[0]}; {told[1]}. Ten million were not tried. "
-        + "(`python benchmarks/many_rows.py`)\n\n"
+        + "\n\nMemory is that of the process, its rows among it; crowded rows are made up too, a fifth "
+        + "of them copies with a small edit, a tenth one message with a number in it. That is\n"
+        + f"{told[0]};\n{told[1]}.\nTen million were not tried (`python benchmarks/many_rows.py`).\n\n"
         + f"`--near-duplicates auto` looks for them in pools of up to {cap:.0f} MB of text. For so "
         + f"much they take {cap * plain['processor_seconds'] / plain['megabytes']:.0f} seconds of "
         + f"a core by these figures, where a whole run without a model, on {run['rows']:,} such "
@@ -78,7 +79,7 @@ def by_vectors(results: dict[str, Any]) -> str:
         f"{means[0]['processor_seconds'] * (MILLION / FEW) ** 2 / 3600:.0f} hours for the same "
         "share of a million rows. More rows, in the way for many:",
         "",
-        "| rows | kept | `k-center` | `k-means` | strata of `auto` | vectors | most beside them |",
+        "| rows | kept | `k-center` | `k-means` | strata of `auto` | vectors | added to the largest memory |",
         "|---|---|---|---|---|---|---|",
     ]
     many = results["many"]
