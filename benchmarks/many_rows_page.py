@@ -49,9 +49,10 @@ def near_duplicates(results: list[dict[str, Any]]) -> str:
     cap = MOST_CHARACTERS / 1e6
     return (
         "\n".join(lines)
-        + "\n\nMemory is that of the process, its rows among it; crowded rows are made up too, a fifth "
-        + "of them copies with a small edit, a tenth one message with a number in it. That is\n"
-        + f"{told[0]};\n{told[1]}.\nTen million were not tried (`python benchmarks/many_rows.py`).\n\n"
+        + "\n\nMemory is that of the process, its rows among it. Crowded rows are made up too: a fifth "
+        + "are copies with\na small edit, and a tenth one message with a number in it, which share a "
+        + f"little too little to count. That is\n{told[0]};\n{told[1]}.\n"
+        + "Ten million were not tried (`python benchmarks/many_rows.py`).\n\n"
         + f"`--near-duplicates auto` looks for them in pools of up to {cap:.0f} MB of text. For so "
         + f"much they take {cap * plain['processor_seconds'] / plain['megabytes']:.0f} seconds of "
         + f"a core by these figures, where a whole run without a model, on {run['rows']:,} such "
@@ -79,7 +80,7 @@ def by_vectors(results: dict[str, Any]) -> str:
         f"{means[0]['processor_seconds'] * (MILLION / FEW) ** 2 / 3600:.0f} hours for the same "
         "share of a million rows. More rows, in the way for many:",
         "",
-        "| rows | kept | `k-center` | `k-means` | strata of `auto` | vectors | added to the largest memory |",
+        "| rows | kept | `k-center` | `k-means` | strata of `auto` | vectors | memory added at most |",
         "|---|---|---|---|---|---|---|",
     ]
     many = results["many"]
