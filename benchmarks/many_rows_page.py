@@ -49,9 +49,9 @@ def near_duplicates(results: list[dict[str, Any]]) -> str:
     cap = MOST_CHARACTERS / 1e6
     return (
         "\n".join(lines)
-        + "\n\nMemory is that of the process, its rows among it. Crowded rows are made up too: a fifth "
-        + "are copies with\na small edit, and a tenth one message with a number in it, which share a "
-        + f"little too little to count. That is\n{told[0]};\n{told[1]}.\n"
+        + "\n\nMemory is that of the process, its rows among it. Crowded rows are made up too: a "
+        + "fifth are copies with\na small edit, and a tenth one message with a number in it, which "
+        + f"share a little too little to count. That is\n{told[0]};\n{told[1]}.\n"
         + "Ten million were not tried (`python benchmarks/many_rows.py`).\n\n"
         + f"`--near-duplicates auto` looks for them in pools of up to {cap:.0f} MB of text. For so "
         + f"much they take {cap * plain['processor_seconds'] / plain['megabytes']:.0f} seconds of "
@@ -80,7 +80,7 @@ def by_vectors(results: dict[str, Any]) -> str:
         f"{means[0]['processor_seconds'] * (MILLION / FEW) ** 2 / 3600:.0f} hours for the same "
         "share of a million rows. More rows, in the way for many:",
         "",
-        "| rows | kept | `k-center` | `k-means` | strata of `auto` | vectors | memory added at most |",
+        "| rows | kept | `k-center` | `k-means` | strata of `auto` | vectors | memory added |",
         "|---|---|---|---|---|---|---|",
     ]
     many = results["many"]
