@@ -1,15 +1,25 @@
 """Near-duplicates against all pairs compared by hand, and groups that cannot chain."""
 
+import random
 import re
+import tracemalloc
 import unicodedata
 
 import numpy as np
 import polars as pl
 import pytest
 
-from euds import near_duplicates
 from euds.errors import OptionError
-from euds.near_duplicates import near_duplicate_groups, near_duplicates_of, stand_ins
+from euds.near_duplicates import (
+    near_duplicate_groups,
+    near_duplicates_of,
+    prefixes,
+    similarity,
+    stand_ins,
+    standing,
+    words,
+)
+from euds.near_duplicates import shingles as shingles_of_texts
 from euds.pool import Texts, text_key
 
 WORDS = [f"w{number}" for number in range(400)]
@@ -50,8 +60,8 @@ def test_pairs_are_those_of_comparing_everything(threshold):
     found = near_duplicates_of(pool, test, threshold=threshold)
     assert len(expected) > 3
     assert {(key, other) for key, other, _ in found.iter_rows()} == set(expected)
-    for key, other, similarity in found.iter_rows():
-        assert similarity == pytest.approx(expected[key, other], abs=1e-12)
+    for key, other, found_jaccard in found.iter_rows():
+        assert found_jaccard == pytest.approx(expected[key, other], abs=1e-12)
     assert found.equals(found.sort("key", "jaccard", descending=[False, True]))
 
 
@@ -234,6 +244,90 @@ def test_stand_ins_are_those_of_comparing_everything_in_turn(threshold):
     assert len(set(expected)) < len(texts) - 20
 
 
+def cut_small(monkeypatch, size):
+    """Make everything that is done in pieces be done in pieces of that size."""
+    monkeypatch.setattr(prefixes, "PAIRS_PER_CHUNK", size)
+    monkeypatch.setattr(similarity, "SHARED_PER_CHUNK", size)
+    for name in ("TEXTS_PER_CHUNK", "BYTES_PER_CHUNK"):
+        monkeypatch.setattr(words, name, size)
+    for name in ("HASHES_PER_SHARD", "HASHES_PER_BLOCK"):
+        monkeypatch.setattr(shingles_of_texts, name, 20 * size)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_stand_ins_of_few_words_in_shards_are_those_of_comparing_everything(seed, monkeypatch):
+    # Few words make sets that are equal, sets without a lone shingle, and long chains.
+    rng = random.Random(seed)
+    vocabulary = [f"w{number}" for number in range(rng.choice([2, 4, 8]))]
+    texts = [" ".join(rng.choices(vocabulary, k=rng.randrange(1, 14))) for _ in range(70)]
+    expected = naive_stand_ins(texts, 0.7)
+    assert stand_ins(texts, [None] * 70).tolist() == expected
+    cut_small(monkeypatch, rng.choice([9, 30, 1000]))
+    assert stand_ins(texts, [None] * 70).tolist() == expected
+
+
+def test_one_message_many_times_is_not_compared_each_with_each(monkeypatch):
+    # 300 messages that differ in a number are 44,850 pairs; one stands, and 299 go to it.
+    messages = [" ".join([*WORDS[:20], f"n{number}", *WORDS[20:39]]) for number in range(300)]
+    compared = 0
+    one_by_one = standing.similar
+
+    def counted(shingles, left, right, *, threshold):
+        nonlocal compared
+        compared += len(left)
+        return one_by_one(shingles, left, right, threshold=threshold)
+
+    monkeypatch.setattr(standing, "similar", counted)
+    assert stand_ins(messages, [None] * 300).tolist() == [0] * 300
+    assert compared == 299
+    # Nor are the pairs of those that are left out proposed, block after block.
+    proposed = []
+    pairs_of = prefixes.Search.pairs
+
+    def listed(search, entries, *others, **options):
+        pairs = pairs_of(search, entries, *others, **options)
+        proposed.append(len(pairs[0]))
+        return pairs
+
+    monkeypatch.setattr(prefixes.Search, "pairs", listed)
+    monkeypatch.setattr(prefixes, "PAIRS_PER_CHUNK", 1)
+    assert stand_ins(messages, [None] * 300).tolist() == [0] * 300
+    assert sum(proposed) == 299
+    assert len(proposed) < 5
+
+
+def test_messages_that_share_a_little_too_little_are_not_put_together():
+    # A number in the middle of 17 words: 12 of 18 shingles are shared, and 0.7 asks for more.
+    messages = [" ".join([*WORDS[:8], f"n{number}", *WORDS[8:16]]) for number in range(50)]
+    longer = [" ".join([*WORDS[:8], f"m{number}", *WORDS[8:17]]) for number in range(50)]
+    shingles = shingles_of_texts.Shingles.of(messages + longer, [None] * 100)
+    entries = prefixes.Prefixes.of(shingles, 0.7).shared()
+    search = prefixes.Search.of(entries, entries, shingles, 0.7)
+    assert len(entries.sets) >= 100
+    assert search.counts.sum() == 0
+    assert naive_stand_ins(messages + longer, 0.7) == list(range(100))
+
+
+def test_a_shingle_costs_few_bytes(monkeypatch):
+    monkeypatch.setattr(words, "TEXTS_PER_CHUNK", 1_000)
+    monkeypatch.setattr(shingles_of_texts, "HASHES_PER_BLOCK", 10_000)
+    rng = np.random.default_rng(0)
+    rows, length = 20_000, 15
+    texts = pl.Series(
+        [" ".join(line) for line in rng.integers(0, 10**6, (rows, length)).astype(str)]
+    )
+    nothing = pl.Series([None], dtype=pl.String).new_from_index(0, rows)
+    shingles_of_texts.Shingles.of(texts[:10], nothing[:10])  # what is imported does not count
+    tracemalloc.start()
+    try:
+        shingles_of_texts.Shingles.of(texts, nothing)
+        kept, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 36 * rows * (length - 2)  # Polars's own memory is not seen here
+    assert kept < 1e6
+
+
 def test_the_same_words_in_another_order_are_another_text():
     words = WORDS[:12]
     swapped = [*words[:5], words[6], words[5], *words[7:]]
@@ -246,8 +340,7 @@ def test_the_same_words_in_another_order_are_another_text():
 def test_stand_ins_do_not_depend_on_how_pairs_are_cut_into_pieces(monkeypatch):
     texts = edited_texts(seed=5, originals=30, copies=3)
     whole = stand_ins(texts, [None] * len(texts))
-    for name in ("_PAIRS_PER_CHUNK", "_SHARED_PER_CHUNK", "_TEXTS_PER_CHUNK"):
-        monkeypatch.setattr(near_duplicates, name, 7)
+    cut_small(monkeypatch, 7)
     assert stand_ins(texts, [None] * len(texts)).tolist() == whole.tolist()
 
 
@@ -270,6 +363,6 @@ def test_words_are_those_of_pythons_own_regular_expressions(text):
     spaceless = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
     expected = re.findall(rf"[{spaceless}]|[^\W{spaceless}]+", together)
     spoken = " ".join(expected)
-    _, counts = near_duplicates._word_hashes(pl.DataFrame({"text": [text], "context": [""]}))
+    _, counts = words.word_hashes(pl.DataFrame({"text": [text], "context": [""]}))
     assert counts.tolist() == [max(len(expected), 3)]
     assert near_duplicates_of(Texts.of([text]), Texts.of([spoken]))["jaccard"].to_list() == [1.0]

@@ -278,7 +278,7 @@ class SelectingOptions:
         str,
         _select(
             "Rows that nearly repeat another: drop, keep, embedding (drop by sentence vectors), or "
-            "auto: drop in pools of up to 50 MB of text."
+            "auto: drop in pools of up to 100 MB of text."
         ),
     ] = "auto"
     against: Annotated[

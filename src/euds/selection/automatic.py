@@ -19,6 +19,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from euds.selection.clustering import some_rows
 from euds.selection.criteria import Coverage, Draws, reduced
 from euds.selection.middle import igse_ranks
 from euds.selection.preference import Candidates, Preference, Ranks, no_preference, reasons_of
@@ -82,7 +83,10 @@ def _automatic(
     strata = np.zeros(candidates.rows, dtype=np.int64)
     if candidates.vectors is not None:
         strata[numbers] = strata_of(
-            candidates.vectors[numbers], keep, lots=candidates.lots[numbers], seed=candidates.seed
+            some_rows(candidates.vectors, numbers),
+            keep,
+            lots=candidates.lots[numbers],
+            seed=candidates.seed,
         )
     draws = Draws(ranks, strata, keep / len(numbers), candidates.seed, classes)
     widest = draws.windows()[0]

@@ -14,7 +14,7 @@ from euds.errors import OptionError, did_you_mean
 from euds.languages import languages_of
 from euds.pool import Pool, Source
 from euds.reading.delimited import split_csv, split_tsv
-from euds.selection.coverage import clustered
+from euds.selection.clustering import clustered
 
 __all__ = [
     "CLUSTERS",

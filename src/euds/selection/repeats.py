@@ -32,7 +32,7 @@ NearDuplicates = Literal["auto", "drop", "keep", "embedding"]
 Against = Pool | Texts | Sequence[Pool | Texts]
 Numbers = NDArray[np.int64]
 
-MOST_CHARACTERS = 50_000_000
+MOST_CHARACTERS = 100_000_000
 """``auto`` looks for near-duplicates in pools of up to so much text."""
 
 SAME_MEANING = 0.95

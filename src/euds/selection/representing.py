@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from euds.selection.coverage import clustered
+from euds.selection.clustering import clustered, nearest_centres
 from euds.selection.preference import places_by_lot
 
 __all__ = ["MOST_STRATA", "interleaved", "strata_of"]
@@ -20,7 +20,6 @@ MOST_STRATA = 1_000
 """More clusters than this take long to find."""
 
 _FITTED_ON = 20_000  # rows that the centres are found on; all others go to the nearest centre
-_BLOCK = 65_536
 
 Vectors = NDArray[np.float32]
 Lots = NDArray[np.uint64]
@@ -53,12 +52,7 @@ def strata_of(vectors: Vectors, keep: int, *, lots: Lots, seed: int) -> Numbers:
     labels, _ = clustered(vectors[fitted], count, lots=lots[fitted], seed=seed)
     used = np.unique(labels)
     centres = np.stack([vectors[fitted][labels == label].mean(axis=0) for label in used])
-    lengths = np.einsum("ij,ij->i", centres, centres)
-    parts = [
-        (lengths - 2 * (vectors[start : start + _BLOCK] @ centres.T)).argmin(axis=1)
-        for start in range(0, len(vectors), _BLOCK)
-    ]
-    return np.concatenate(parts).astype(np.int64)
+    return nearest_centres(vectors, centres)
 
 
 def interleaved(groups: Numbers, lots: Lots, *, seed: int) -> Floats:

@@ -101,7 +101,7 @@ def select(
     near_duplicates : {"auto", "drop", "keep", "embedding"}
         What becomes of rows that nearly repeat another: dropped by the words they share or by their
         sentence vectors, and kept last of all if the budget cannot be met without them; or kept as
-        any other. ``auto`` is ``drop``, but in pools of more than 50 MB of text ``keep``.
+        any other. ``auto`` is ``drop``, but in pools of more than 100 MB of text ``keep``.
     against : Pool, Texts or a sequence of them
         What the subset must not overlap with, such as a test set: near-duplicates of these texts
         are taken out of the pool first. Labels of these are not looked at.

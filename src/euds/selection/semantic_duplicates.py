@@ -14,7 +14,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from euds.selection.coverage import clustered, vectors_shown
+from euds.selection.clustering import clustered, some_rows
+from euds.selection.coverage import vectors_shown
 from euds.selection.preference import Candidates, Preference, no_preference, same_reason
 
 __all__ = ["largest_cosine_before", "semdedup"]
@@ -34,7 +35,7 @@ def semdedup(candidates: Candidates) -> Preference:
     if not candidates.leaves_a_choice:
         return no_preference(candidates.rows)
     numbers = np.flatnonzero(candidates.open | candidates.stays)
-    vectors, lots = vectors_shown(candidates)[numbers], candidates.lots[numbers]
+    vectors, lots = some_rows(vectors_shown(candidates), numbers), candidates.lots[numbers]
     clusters, distances = clustered(
         vectors, round(len(numbers) ** 0.5), lots=lots, seed=candidates.seed
     )
