@@ -55,6 +55,7 @@ check: setup
 	$(BIN)/python benchmarks/cascade_page.py --check
 	$(BIN)/python benchmarks/fuzz_page.py --check
 	$(BIN)/python benchmarks/trust_pages.py --check
+	$(BIN)/python benchmarks/many_rows_page.py --check
 
 audit: setup  ## the pinned packages against databases of known vulnerabilities; 2 = could not be checked
 	$(BIN)/python scripts/audit.py
@@ -96,6 +97,8 @@ bench-speed: setup $(VENV)/.ray  ## against plain loops, peers and the machine's
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/speed_training.py
 	$(BIN)/python benchmarks/rows.py
+	$(BIN)/python benchmarks/many_rows.py
+	$(BIN)/python benchmarks/many_rows_page.py
 	$(BIN)/python benchmarks/precision.py
 	$(BIN)/python benchmarks/early_stop.py
 	$(BIN)/python benchmarks/speed_page.py
