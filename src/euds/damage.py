@@ -79,7 +79,8 @@ def read_parquet_columns(path: Path) -> list[str]:
     """
     _check_depth(path)
     try:
-        return list(pl.read_parquet_schema(path))
+        with path.open("rb") as stream:  # by its name, a star in it would be a pattern
+            return list(pl.read_parquet_schema(stream))
     except pl.exceptions.PanicException as panic:
         raise DamagedFileError(first_line(panic)) from panic
 
