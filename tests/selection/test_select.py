@@ -150,6 +150,18 @@ def test_duplicates_are_dropped_and_name_the_row_that_stands_for_them():
     assert frame["duplicate_of"].to_list() == [None, "00000", "00000"]
 
 
+def test_of_several_equal_rows_that_stay_the_first_stands_for_the_others():
+    texts = ["equal"] * 9 + [f"other {index}" for index in range(40)]
+    pool = make_pool(texts)
+    table = ScoreTable(
+        pl.DataFrame({"id": pool.frame["id"], "ie": [1.0] * 9 + list(np.arange(40.0))})
+    )
+    stays = ["00003", "00004", "00005", "00006", "00007"]
+    frame = select(pool, table, rule="ie", keep=20, always_keep=stays).frame
+    assert frame["kept"].to_list()[:9] == [False] * 3 + [True] * 5 + [False]
+    assert frame["duplicate_of"].to_list()[:9] == ["00003"] * 3 + [None] * 5 + ["00003"]
+
+
 def test_full_keeps_everything_even_repeats_and_unscored_rows():
     pool = make_pool(["same"] * 3 + ["other"])
     assert len(select(pool, rule="full")) == 4

@@ -488,7 +488,8 @@ def _stands_for(pool: Pool, case: Case, decision: Decision, repeats: pl.Series) 
     stand_in[numbers] = numbers[case.stand_in]
     nearly = (decision.reason == NEAR_DUPLICATE).fill_null(value=False).arg_true()
     repeated = repeats.arg_true()
-    first = rows["key"].search_sorted(pool.frame["key"].gather(repeated))  # rows are sorted by key
+    # Rows are sorted by key; of equal ones the first stands for all.
+    first = rows["key"].search_sorted(pool.frame["key"].gather(repeated), "left")
     found = pl.repeat(None, len(pool), dtype=pl.String, eager=True)
     found = found.scatter(rows["at"].gather(nearly), rows["id"].gather(stand_in[nearly.to_numpy()]))
     return found.scatter(repeated, rows["id"].gather(first))
