@@ -227,6 +227,7 @@ def test_a_run_is_not_read_otherwise(folder):
 FOUND = {"source": "labels", "budget_rows": 160, "rows": [80, 160, 320]}
 
 
+@pytest.mark.slow  # each command is a process
 @pytest.mark.parametrize("task", [None, "topic"])
 @pytest.mark.parametrize("in_run", [False, True])
 @pytest.mark.parametrize("source", ["labels", "model"])
@@ -317,6 +318,7 @@ def test_no_rule_and_no_cascade_is_in_the_way_of_random_rows(folder, encoder):
     assert sorted(stars.value_counts()["count"]) == [52, 53]
 
 
+@pytest.mark.slow  # a whole run
 def test_random_rows_need_no_certificate(folder, encoder):
     asked = ("--certify", "--validation", 0.3, "--keep", 100, "--use-labels")
     warnings = " ".join(random_for_all_that(encoder, *asked)["warnings"])
