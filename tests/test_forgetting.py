@@ -109,7 +109,7 @@ def filled(tmp_path_factory):
             for seed in range(3):
                 trained.add(f"{name}{seed}", Outcome((name, "good"), 1, 1.0, 1.0), keys=keys[:9])
         # Files with rows of both, but for one recipe, whose files are of one pool each.
-        patch.setattr(store_module, "_MERGE_ABOVE_FILES", 1)
+        patch.setattr(store_module, "MERGE_ABOVE_FILES", 1)
         for folder_of_recipe in store.folders()[1:]:
             store.merge(json.loads((folder_of_recipe / "recipe.json").read_text()))
     return folder

@@ -106,7 +106,7 @@ def test_a_store_on_s3(s3, empty_cache, monkeypatch):
     assert tables[0].frame.equals(tables[1].frame)
     assert not (empty_cache / "store").exists()
     store = RemoteStore.at("s3://bucket/euds/v1")
-    monkeypatch.setattr(remote_store, "_MERGE_ABOVE_FILES", 5)
+    monkeypatch.setattr(remote_store, "MERGE_ABOVE_FILES", 5)
     for number in range(8):
         store.add(RECIPE, pl.DataFrame({"key": [f"{number:03d}"], "n": [number]}))
     rows = store.rows(RECIPE)

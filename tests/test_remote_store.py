@@ -193,7 +193,7 @@ def look(root, done):
 
 def test_adding_merging_and_reading_at_once_loses_no_row(tmp_path, monkeypatch):
     """Threads do: there is nothing that a process would lock."""
-    monkeypatch.setattr(module, "_MERGE_ABOVE_FILES", 2)
+    monkeypatch.setattr(module, "MERGE_ABOVE_FILES", 2)
     root, done = tmp_path / "store", threading.Event()
     with ThreadPoolExecutor(6) as pool:
         adding = [pool.submit(add_many, root, letter) for letter in "ab"]

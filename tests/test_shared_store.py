@@ -75,7 +75,7 @@ def add_many(root, letter):
 def merge_and_look(root, done):
     """Merge and read all the time; what was there once must be there ever after."""
     store = Store(root)
-    store_module._MERGE_ABOVE_FILES = 2
+    store_module.MERGE_ABOVE_FILES = 2
     seen = set()
     while not done.is_set():
         store.merge(RECIPE)

@@ -188,16 +188,19 @@ class Labelled:
     def _find_budget(self, pool: "Pool", ledger: "Ledger") -> None:
         from euds.proof.smallest_keep import smallest_keep
 
-        found = smallest_keep(
-            pool,
-            margin_points=self.options.margin,
-            seed=self.output.seed,
-            encoder=self.options.train_encoder,
-            precision=self.scoring.precision,
-            ledger=ledger,
-            progress=progress_for(quiet=self.output.quiet),
-        )
+        found = smallest_keep(pool, **self._probing(ledger))
         self.findings["smallest_keep"] = found.results
+
+    def _probing(self, ledger: "Ledger") -> dict[str, Any]:
+        """Return what probes on random rows are asked."""
+        return {
+            "margin_points": self.options.margin,
+            "seed": self.output.seed,
+            "encoder": self.options.train_encoder,
+            "precision": self.scoring.precision,
+            "ledger": ledger,
+            "progress": progress_for(quiet=self.output.quiet),
+        }
 
     def _time_training(self, pool: "Pool", ledger: "Ledger") -> None:
         from euds.proof.training_time import training_time
@@ -224,12 +227,7 @@ class Labelled:
         found = pilot(
             pool,
             keep=DEFAULT_KEEP if asked["keep"] is None else asked["keep"],
-            margin_points=self.options.margin,
-            seed=self.output.seed,
-            encoder=self.options.train_encoder,
-            precision=self.scoring.precision,
-            ledger=ledger,
-            progress=progress_for(quiet=self.output.quiet),
+            **self._probing(ledger),
         )
         will_do = found.can_help == "no"
         self.findings["pilot"] = {**found.results, "delivered": "random" if will_do else None}

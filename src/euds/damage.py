@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, Any
 
@@ -62,11 +62,9 @@ def read_parquet(source: Path | IO[bytes], columns: Sequence[str] | None = None)
         See `FILE_DAMAGE`.
     """
     _check_depth(source)
-    try:
-        some = None if columns is None else list(columns)
+    some = None if columns is None else list(columns)
+    with _panics_as_damage():
         return pl.read_parquet(source, columns=some, glob=False)  # a name may hold a star
-    except pl.exceptions.PanicException as panic:  # its reader met what it did not foresee
-        raise DamagedFileError(first_line(panic)) from panic
 
 
 def read_parquet_columns(path: Path) -> list[str]:
@@ -78,11 +76,9 @@ def read_parquet_columns(path: Path) -> list[str]:
         See `FILE_DAMAGE`.
     """
     _check_depth(path)
-    try:
-        with path.open("rb") as stream:  # by its name, a star in it would be a pattern
-            return list(pl.read_parquet_schema(stream))
-    except pl.exceptions.PanicException as panic:
-        raise DamagedFileError(first_line(panic)) from panic
+    # By its name, a star in it would be a pattern.
+    with path.open("rb") as stream, _panics_as_damage():
+        return list(pl.read_parquet_schema(stream))
 
 
 def read_parquet_metadata(path: Path) -> dict[str, str]:
@@ -94,9 +90,15 @@ def read_parquet_metadata(path: Path) -> dict[str, str]:
         See `FILE_DAMAGE`.
     """
     _check_depth(path)
-    try:
+    with _panics_as_damage():
         return pl.read_parquet_metadata(path)
-    except pl.exceptions.PanicException as panic:
+
+
+@contextmanager
+def _panics_as_damage() -> Iterator[None]:
+    try:
+        yield
+    except pl.exceptions.PanicException as panic:  # the reader met what it did not foresee
         raise DamagedFileError(first_line(panic)) from panic
 
 

@@ -29,19 +29,20 @@ from euds.errors import OptionError, StoreError
 from euds.file_systems import as_os_error, file_system_of
 from euds.scorers.base import recipe_id
 from euds.stored import (
+    MERGE_ABOVE_FILES,
     RECIPE,
     Taken,
     described,
-    digest_of_bytes,
+    is_whole,
     packed_rows,
     rows_in,
     rows_of_all,
+    rows_without,
 )
 
 __all__ = ["RemoteStore"]
 
 _LOG = logging.getLogger(__name__)
-_MERGE_ABOVE_FILES = 64
 _LOOKS = 10  # at a folder whose files go away while they are read
 _ROWS = ".parquet"
 
@@ -131,10 +132,10 @@ class RemoteStore:
             If it cannot be read, or a file cannot be removed. No row is lost.
         """
         folder = self.folder(recipe)
-        if len(self._names(folder, _ROWS)) <= _MERGE_ABOVE_FILES:
+        if len(self._names(folder, _ROWS)) <= MERGE_ABOVE_FILES:
             return
         whole = self._whole(folder)
-        if len(whole) <= _MERGE_ABOVE_FILES:
+        if len(whole) <= MERGE_ABOVE_FILES:
             return
         rows = rows_of_all(whole.values(), where=self._told(folder))
         try:
@@ -172,18 +173,15 @@ class RemoteStore:
         StoreError
             If a file cannot be read, written or taken away. The same call again goes on.
         """
-        wanted = pl.Series(keys, dtype=pl.String).implode()
         rows, unreadable, left = 0, 0, 0
         for path, data in self._contents(folder).items():
             stays = None
-            if digest_of_bytes(data) != path.stem:
+            if not is_whole(data, path):
                 unreadable += 1
             else:
-                found = rows_in(data)
-                stays = found.filter(~pl.col("key").is_in(wanted))
-                rows += found.height - stays.height
-                left += stays.height
-                if stays.height == found.height:
+                stays, taken = rows_without(data, keys)
+                rows, left = rows + taken, left + stays.height
+                if not taken:
                     continue
             if dry_run:
                 continue
@@ -200,9 +198,9 @@ class RemoteStore:
         for folder in self.folders():
             rows, unreadable = 0, 0
             for path, data in self._contents(folder).items():
-                is_whole = digest_of_bytes(data) == path.stem
-                rows += rows_in(data).height if is_whole else 0
-                unreadable += not is_whole
+                whole = is_whole(data, path)
+                rows += rows_in(data).height if whole else 0
+                unreadable += not whole
                 if not dry_run:
                     self._remove(path)
             if not dry_run:
@@ -218,7 +216,7 @@ class RemoteStore:
     def _whole(self, folder: PurePosixPath) -> dict[PurePosixPath, bytes]:
         """Return the contents of the files of rows that are what their names say."""
         found = self._contents(folder)
-        damaged = {path for path, data in found.items() if digest_of_bytes(data) != path.stem}
+        damaged = {path for path, data in found.items() if not is_whole(data, path)}
         for path in sorted(damaged):
             _LOG.warning(
                 "%s is damaged, or not yet written; its rows are measured again", self._told(path)

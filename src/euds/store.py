@@ -35,20 +35,21 @@ from euds.locks import LOCK_NAME, locked
 from euds.remote_store import RemoteStore
 from euds.scorers.base import recipe_id
 from euds.stored import (
+    MERGE_ABOVE_FILES,
     RECIPE,
     MeasurementStore,
     Taken,
     described,
-    digest_of_bytes,
+    is_whole,
     packed_rows,
     rows_in,
     rows_of_all,
+    rows_without,
 )
 
 __all__ = ["Store", "removing", "stores_of_user"]
 
 _LOG = logging.getLogger(__name__)
-_MERGE_ABOVE_FILES = 64
 
 
 @dataclass(frozen=True)
@@ -137,16 +138,16 @@ class Store:
     def merge(self, recipe: dict[str, Any]) -> None:
         """Put a recipe's many small files into one, if there are many and there is room for it."""
         folder = self.folder(recipe)
-        if len(list(folder.glob("*.parquet"))) <= _MERGE_ABOVE_FILES:
+        if len(list(folder.glob("*.parquet"))) <= MERGE_ABOVE_FILES:
             return
         with locked(folder, alone=True):
             found = _read(folder)
-            if found is None or len(found[0]) <= _MERGE_ABOVE_FILES:
+            if found is None or len(found[0]) <= MERGE_ABOVE_FILES:
                 return  # another process merged them
             whole, _ = found
-            rows = pl.concat([rows_in(data) for data in whole.values()], how="diagonal")
+            rows = rows_of_all(whole.values(), where=str(folder))
             try:
-                merged = _add(folder, rows.unique("key", keep="first", maintain_order=True))
+                merged = _add(folder, rows)
             except StoreError as error:
                 _LOG.warning("the files of the store stay as many as they are: %s", error)
                 return
@@ -183,23 +184,17 @@ class Store:
             If a file cannot be read, written or taken away. The same call again goes on.
         """
         with locked(folder, alone=True):  # so nobody is writing an unfinished file
-            wanted = pl.Series(keys, dtype=pl.String).implode()
             rows, unreadable, unfinished, left = 0, 0, 0, 0
             for path in _own_files(folder):
                 stays = None
                 if path.name.endswith(".partial"):
                     unfinished += 1
-                elif (
-                    path.suffix == ".damaged"
-                    or digest_of_bytes(data := _bytes_of(path)) != path.stem
-                ):
+                elif path.suffix == ".damaged" or not is_whole(data := _bytes_of(path), path):
                     unreadable += 1
                 else:
-                    found = rows_in(data)
-                    stays = found.filter(~pl.col("key").is_in(wanted))
-                    rows += found.height - stays.height
-                    left += stays.height
-                    if stays.height == found.height:
+                    stays, taken = rows_without(data, keys)
+                    rows, left = rows + taken, left + stays.height
+                    if not taken:
                         continue
                 if dry_run:
                     continue
@@ -257,7 +252,7 @@ def _read(folder: Path) -> tuple[dict[Path, bytes], set[Path]] | None:
             data = _bytes_of(path)
         except FileNotFoundError:
             return None
-        if digest_of_bytes(data) == path.stem:
+        if is_whole(data, path):
             whole[path] = data
         else:
             damaged.add(path)
@@ -302,7 +297,7 @@ def _set_aside(path: Path) -> bool:
     aside = path.with_suffix(".damaged")
     with locked(path.parent, alone=True):
         try:
-            if digest_of_bytes(path.read_bytes()) == path.stem:
+            if is_whole(path.read_bytes(), path):
                 return True
             path.replace(aside)
         except FileNotFoundError:

@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any, Protocol
 
 import polars as pl
@@ -15,18 +16,25 @@ from euds.damage import FILE_DAMAGE, first_line, read_parquet
 from euds.errors import StoreError
 
 __all__ = [
+    "MERGE_ABOVE_FILES",
     "RECIPE",
     "MeasurementStore",
     "Taken",
     "described",
     "digest_of_bytes",
+    "is_whole",
     "packed_rows",
     "rows_in",
     "rows_of_all",
+    "rows_without",
 ]
 
 RECIPE = "recipe.json"
 """The file in a recipe's folder that tells what made the numbers."""
+
+
+MERGE_ABOVE_FILES = 64
+"""More files of one recipe are put into one."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +86,11 @@ def digest_of_bytes(data: bytes) -> str:
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
+def is_whole(data: bytes, name: PurePath) -> bool:
+    """Return whether a content is that of the file of this name, whatever its suffix."""
+    return digest_of_bytes(data) == name.stem
+
+
 def packed_rows(rows: pl.DataFrame) -> tuple[str, bytes]:
     """Return the name of the file that rows go into, and its content."""
     buffer = io.BytesIO()
@@ -89,6 +102,13 @@ def packed_rows(rows: pl.DataFrame) -> tuple[str, bytes]:
 def rows_in(data: bytes) -> pl.DataFrame:
     """Return the rows in the content of a file."""
     return read_parquet(io.BytesIO(data))
+
+
+def rows_without(data: bytes, keys: Sequence[str]) -> tuple[pl.DataFrame, int]:
+    """Return the rows in the content of a file that have none of the keys, and how many have."""
+    rows = rows_in(data)
+    stay = rows.filter(~pl.col("key").is_in(pl.Series(keys, dtype=pl.String).implode()))
+    return stay, rows.height - stay.height
 
 
 def rows_of_all(contents: Iterable[bytes], *, where: str) -> pl.DataFrame:
