@@ -56,3 +56,11 @@ def loaded_script(path: str) -> Iterator[ModuleType]:
         yield module
     finally:
         del sys.modules[spec.name]
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small encoder with random weights."""
+    from tests.models.conftest import save_bert  # loads torch, which most tests do without
+
+    return save_bert(tmp_path_factory.mktemp("encoder"))

@@ -5,14 +5,8 @@ import json
 import polars as pl
 import pytest
 
-from tests.models.conftest import save_bert
 from tests.test_cli import euds
 from tests.test_prove_command import write_rows
-
-
-@pytest.fixture(scope="module")
-def encoder(tmp_path_factory):
-    return save_bert(tmp_path_factory.mktemp("encoder"))
 
 
 @pytest.fixture

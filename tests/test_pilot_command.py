@@ -18,16 +18,10 @@ from euds.cli import app
 from euds.cli_options import ReadingOptions
 from euds.cli_pilot import PilotOptions, _Asking, _next
 from euds.progress import SilentProgress
-from tests.models.conftest import save_bert
 from tests.test_prove_command import WORDS, write_rows
 from tests.test_verifying import command
 
 READ = ("--text", "review", "--label", "stars")
-
-
-@pytest.fixture(scope="module")
-def encoder(tmp_path_factory):
-    return save_bert(tmp_path_factory.mktemp("encoder"))
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ from typer.testing import CliRunner
 from euds.cli import app
 from euds.reporting import libraries, page
 from euds.scorers import semantic_answers
-from tests.models.conftest import save_bert
 from tests.test_forgetting import HashedVectors
 
 WORDS = {"good": ["good", "very", "film", "cat"], "bad": ["bad", "not", "book", "mat"]}
@@ -52,11 +51,6 @@ def write(path, rows, *, kind, seed, refused=0):
                 "more": mark("column" if kind == "text" else kind, index),
             }
             stream.write(json.dumps(row) + "\n")
-
-
-@pytest.fixture(scope="module")
-def encoder(tmp_path_factory):
-    return save_bert(tmp_path_factory.mktemp("encoder"))
 
 
 def shown(path):

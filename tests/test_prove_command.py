@@ -10,7 +10,6 @@ import time
 
 import pytest
 
-from tests.models.conftest import save_bert
 from tests.test_cli import euds
 
 WORDS = {"good": ["good", "very", "film", "cat"], "bad": ["bad", "not", "book", "mat"]}
@@ -25,11 +24,6 @@ def write_rows(path, rows, *, seed, labels=("good", "bad")):
             words = [rng.choice(own if rng.random() < 0.8 else other) for _ in range(9)]
             row = {"review": f"{' '.join(words)} {seed} {index}", "stars": label}
             stream.write(json.dumps(row) + "\n")
-
-
-@pytest.fixture(scope="module")
-def encoder(tmp_path_factory):
-    return save_bert(tmp_path_factory.mktemp("encoder"))
 
 
 @pytest.fixture

@@ -391,13 +391,6 @@ def test_differences_are_counted_by_id_and_held_against_the_tolerance():
     assert (found.rows, found.kept, found.ids) == (3, 2, ("a", "b", "c"))
 
 
-@pytest.fixture(scope="module")
-def encoder(tmp_path_factory):
-    from tests.models.conftest import save_bert
-
-    return save_bert(tmp_path_factory.mktemp("encoder"))
-
-
 @pytest.fixture
 def labelled(tmp_path, empty_cache, monkeypatch):
     from tests.test_prove_command import write_rows
