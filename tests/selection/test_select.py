@@ -222,6 +222,33 @@ def test_semantic_entropy_is_ranked_within_the_models_own_answers():
     assert not any("leans" in warning for warning in selection.warnings)
 
 
+def test_with_semantic_entropy_every_score_is_free_of_the_models_own_answers():
+    rng = np.random.default_rng(4)
+    is_hard = rng.random(ROWS) < 0.3
+    option = np.array(["easy", "hard"])[is_hard.astype(int)]
+    scores = {name: rng.normal(size=ROWS) + 4 * is_hard for name in ("ie", "ge", "se")}
+    pool, table = scored_pool(**scores, se_option=option)
+    told = select(pool, table, rule="igse", keep=0.2).diagnosis
+    for name in ("ie", "ge", "se"):
+        # The Kruskal-Wallis test: of 500 rows in two groups, 3.84 / 499 at the 5 % level.
+        assert told["scores"][name]["option_epsilon_squared_raw"] > 0.5
+        assert told["scores"][name]["option_epsilon_squared_rank"] < 0.008
+    assert told["options"]["hard"]["kept"] == pytest.approx(0.3, abs=0.05)
+
+
+def test_a_score_alone_does_not_depend_on_what_the_model_answers():
+    rng = np.random.default_rng(4)
+    option = np.array(["easy", "hard"])[rng.integers(0, 2, ROWS)]
+    pool, table = scored_pool(se_option=option)
+    without = ScoreTable(table.frame.drop("se", "se_option"))
+    for rule in ("ie", "ge"):
+        # The guard does look at the answers, whatever the rule.
+        kept, kept_without = (
+            select(pool, one, rule=rule, keep=0.2, guards=False) for one in (table, without)
+        )
+        assert list(kept.ids) == list(kept_without.ids)
+
+
 def test_collapse_is_warned_of():
     option = ["a"] * 250 + ["b"] * 250
     pool, table = scored_pool(se_option=option, ie=np.arange(500.0), words=[9] * 500)

@@ -6,7 +6,8 @@ on length is taken out before ranking: location and spread of the score are fitt
 linear functions of the logarithm of the length, and what is ranked is the standardised residual.
 Taking out the spread too matters: otherwise the middle of the ranks would be full of long texts.
 
-Within groups (the option that the model itself finds likeliest) fit and ranks are made per group.
+Within groups (of one answer that the model itself finds likeliest) fit and ranks are made per
+group, so that they are free of the group too.
 """
 
 from __future__ import annotations

@@ -107,9 +107,14 @@ def take_out(rows: pl.DataFrame, found: pl.DataFrame, scores: Sequence[str]) -> 
 def with_ranks(
     rows: pl.DataFrame, names: Sequence[str], *, length_free: bool = True
 ) -> pl.DataFrame:
-    """Add ``rank_<score>`` for each score, free of length unless it is to stay in."""
+    """Add ``rank_<score>`` for each score, free of length unless it is to stay in.
+
+    Where semantic entropy is one of them and the model chose among options, all are also free of
+    its own answer: what is ranked is how a row stands among those with the same answer. Without it
+    a score does not depend on whether the model was ever asked.
+    """
     groups = None
-    if "se_option" in rows.columns:
+    if "se" in names and "se_option" in rows.columns:
         groups = rows["se_option"].rank("dense").fill_null(0).cast(pl.Int64).to_numpy()
     for name in names:
         values = numbers_of(rows, name)
@@ -117,8 +122,7 @@ def with_ranks(
         if length is None:
             ranks = mid_ranks(values)
         else:
-            grouping = groups if name == "se" else None
-            ranks = length_free_ranks(values, length, groups=grouping)
+            ranks = length_free_ranks(values, length, groups=groups)
         rows = rows.with_columns(pl.Series(f"rank_{name}", ranks).fill_nan(None))
     return rows
 
