@@ -5,11 +5,11 @@
 
 On every pool of `pools.py` whose task a probe learns, keeping 5, 16 and 30 %: `euds prove` with a
 logistic head on the frozen encoder compares `auto`, `auto-labels` and the usual rules with random
-rows, and the automatic rules with each of the others. Then windows over each entropy and IGSE are
-trained on; the best one on one half of the test rows is scored on the other half (and the other way
-round), and what the automatic rules lose against it is their regret. Hindsight has seen test
-labels: it is a yardstick, and no rule. DSIR needs texts to look like: it is given those of a fifth
-of the pool, drawn by lot, since the test rows may choose nothing.
+rows, and the automatic rules with each of the others. Then windows over each entropy, each pair and
+IGSE are trained on; the best one on one half of the test rows is scored on the other half (and the
+other way round), and what the automatic rules lose against it is their regret. Hindsight has seen
+test labels: it is a yardstick, and no rule. DSIR needs texts to look like: it is given those of a
+fifth of the pool, drawn by lot, since the test rows may choose nothing.
 
 With --fine-tune three pools are fine-tuned on instead, keeping 16 %.
 
@@ -46,7 +46,7 @@ from euds.selection.ranks import spearman, tied_share
 from euds.selection.rules import rule_named
 from euds.selection.select import select
 from euds.selection.selection import Selection
-from euds.selection.windows import windows_over
+from euds.selection.windows import Window, windows_over
 from euds.vectors import vectors_of
 
 RESULTS = Path(__file__).parent / "results" / "automatic"
@@ -65,6 +65,7 @@ _FINE_TUNED_ROWS, _FINE_TUNED_TEST_ROWS = 1_500, 1_000
 BOUNDS = ("low_points", "high_points")
 SHARES = (0.05, 0.16, 0.3)
 ENTROPIES = ("ie", "ge", "se")
+PAIRS = ("ie+ge", "ie+se", "ge+se")
 _REPEATS = 2000  # of the bootstrap
 
 Floats = NDArray[np.float64]
@@ -149,7 +150,14 @@ def against_others(proven: ProvenRules, task: str, seeds: int) -> dict[str, Any]
     labels = np.array(test.frame.sort("key", "id")["label"].to_list())
     tuned = {one["rows"]: one for one in proven.proof.results["settings"]["tuned"]}
 
-    def chosen_by(rule: str, share: float, seed: int, interval: str | None = None) -> Selection:
+    def chosen_by(
+        rule: str,
+        share: float,
+        seed: int,
+        *,
+        interval: str | None = None,
+        entropies: tuple[str, ...] = ENTROPIES,
+    ) -> Selection:
         named = rule_named(rule)
         return select(
             pool,
@@ -157,6 +165,7 @@ def against_others(proven: ProvenRules, task: str, seeds: int) -> dict[str, Any]
             rule=rule,
             keep=share,
             interval=interval,
+            entropies=entropies,
             seed=seed,
             vectors=vectors if "vectors" in named.takes else None,
             target=target if "target" in named.needs else None,
@@ -171,15 +180,21 @@ def against_others(proven: ProvenRules, task: str, seeds: int) -> dict[str, Any]
         )
         return np.asarray(np.array(outcome.answers) == labels, dtype=np.float64)
 
+    def inside(window: Window, share: float) -> Selection:
+        interval = f"{window.low:.4f}:{min(1.0, window.high):.4f}"
+        together = window.score == "igse" or "+" in window.score
+        return chosen_by(
+            "igse" if together else window.score,
+            share,
+            0,
+            interval=interval,
+            entropies=tuple(window.score.split("+")) if "+" in window.score else ENTROPIES,
+        )
+
     regrets, rivals, seconds = [], [], []
     for share in SHARES:
-        windows = windows_over(["igse", *ENTROPIES], share)
-        hindsight = np.stack(
-            [
-                right(chosen_by(one.score, share, 0, f"{one.low:.4f}:{min(1.0, one.high):.4f}"))
-                for one in windows
-            ]
-        )
+        windows = windows_over(["igse", *ENTROPIES, *PAIRS], share)
+        hindsight = np.stack([right(inside(one, share)) for one in windows])
         rights = {}
         for rule in (*AUTOMATIC, *OTHERS, "random"):
             draws = range(seeds) if rule_named(rule).is_draw else [0] * seeds

@@ -242,8 +242,8 @@ def text() -> str:
         ["Accuracy in points, mean over seeds:"],
         per_pool(found),
         [
-            "Regret against the best window of any entropy or IGSE in hindsight, in points, with "
-            "95 % bootstrap intervals over test rows; below zero the rule beats hindsight:"
+            "Regret against the best window of any entropy, pair or IGSE in hindsight, in points, "
+            "with 95 % bootstrap intervals over test rows; below zero the rule beats hindsight:"
         ],
         regrets(found),
         *_fine_tuned_part(),

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from euds.scores import ScoreTable
-from euds.selection.automatic import automatic, automatic_with_labels
+from euds.selection.automatic import automatic, automatic_with_labels, with_combinations
 from euds.selection.criteria import Coverage, Draws, mean_variance, reduced
 from euds.selection.preference import Candidates
 from euds.selection.probe_accuracy import ProbeAccuracy
@@ -353,6 +353,42 @@ def test_a_window_is_found_where_the_rest_of_the_pool_is_all_alike():
     assert preference.priority[inside].max() < preference.priority[~inside].min()
     by_priority = np.argsort(preference.priority[~inside])
     assert (np.diff(window.distance(ranks)[~inside][by_priority]) >= 0).all()
+
+
+def test_a_window_is_found_where_only_two_entropies_together_tell_rows_apart():
+    # Most rows say the same. The others are where what ie has too much ge has too little: neither
+    # alone tells which they are, and with se it is told less well.
+    rng = np.random.default_rng(0)
+    scores = {name: rng.normal(size=1200) for name in ("ie", "ge", "se")}
+    both = scores["ie"] + scores["ge"]
+    vectors = unit_vectors(1200, 32)
+    vectors[np.abs(both) > np.quantile(np.abs(both), 0.2)] = vectors[0]
+    ranks = {name: mid_ranks(one) for name, one in scores.items()}
+    found = automatic(candidates(vectors, 100, ranks=ranks)).notes["search"]
+    chosen = found["chosen"]
+    assert chosen["score"] == "ie+ge"
+    assert chosen["low"] > 0.3
+    assert chosen["high"] < 0.7
+    names = {one["score"] for one in found["profile"]}
+    assert names == {"igse", "ie", "ge", "se", "ie+ge", "ie+se", "ge+se"}
+
+
+def test_a_pair_is_the_combined_entropy_of_the_two():
+    rng = np.random.default_rng(2)
+    pool = make_pool([f"text number {row}" for row in range(300)])
+    frame = pl.DataFrame({name: rng.normal(size=300) for name in ("ie", "ge", "se")})
+    table = ScoreTable(frame.insert_column(0, pool.frame["id"]))
+    asked = {"rule": "igse", "entropies": ("ge", "se"), "interval": "0.2:0.7", "guards": False}
+    by_hand = select(pool, table, **asked)
+    rows = select(pool, table, rule="igse", keep=1.0, guards=False).frame.sort("id")
+    ranks = {name: rows[f"rank_{name}"].to_numpy() for name in ("ie", "ge", "se")}
+    inside = Window("ge+se", 0.2, 0.7).holds(with_combinations(ranks))
+    assert set(rows["id"].filter(pl.Series(inside))) == set(by_hand.ids)
+
+
+def test_of_four_entropies_no_pairs_are_made():
+    ranks = {name: mid_ranks(np.arange(9.0)) for name in ("ie", "ie_plugin", "ge", "se")}
+    assert list(with_combinations(ranks)) == ["igse", *ranks]
 
 
 def test_windows_are_parts_of_the_rows_that_an_interval_leaves():

@@ -1,8 +1,8 @@
 """The rules that need no interval from the user: they look for one, and know when not to.
 
-Windows of several widths and positions over each entropy and over IGSE are compared by what draws
-from them are worth (`euds.selection.searching`): without labels by how well they cover the pool
-(`euds.selection.criteria`), with labels by what a probe learns from them
+Windows of several widths and positions over each entropy and over combinations of them are compared
+by what draws from them are worth (`euds.selection.searching`): without labels by how well they
+cover the pool (`euds.selection.criteria`), with labels by what a probe learns from them
 (`euds.selection.probe_accuracy`). Where none is better than that, everything but the ends of IGSE
 is used.
 
@@ -15,6 +15,7 @@ its rows are drawn from the whole of it.
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,7 @@ _FEWEST_ROWS, _FEWEST_KEPT = 60, 8  # fewer tell nothing about windows
 _MOST_ROWS = 8_000  # more tell nothing new about them
 _DEFAULT_KEEP = 0.16  # where the budget is no number of rows
 _MOST_CLASSES = 100
+_MOST_PAIRED = 3  # of two entropies the only pair is IGSE
 
 Floats = NDArray[np.float64]
 Numbers = NDArray[np.int64]
@@ -115,13 +117,40 @@ def _automatic(
 
 
 def with_combinations(ranks: Ranks) -> dict[str, Floats]:
-    """Return the ranks of IGSE, where there are several entropies, and those given.
+    """Return the ranks of IGSE, where there are several entropies, those given, and of each pair.
 
-    IGSE is the re-ranked mean of the normal scores of the ranks; see `euds.selection.middle`.
+    So the weights are those of a simplex-centroid design: all alike, one alone, two alike (Scheffé
+    1963, "The simplex-centroid design for experiments with mixtures"). What lies between these
+    ranks the rows much like one of them. Of more than three entropies no pairs are made: there
+    would be too many windows to tell luck from worth.
+
+    Parameters
+    ----------
+    ranks : mapping of str to ndarray of float, shape (n,)
+        The ranks of the entropies, by name.
+
+    Returns
+    -------
+    dict
+        ``igse`` first, then those given, then pairs as ``ie+ge``.
+
+    Examples
+    --------
+    >>> both = {"ie": np.array([0.25, 0.75]), "ge": np.array([0.75, 0.25])}
+    >>> list(with_combinations(both)), list(with_combinations({**both, "se": both["ie"]}))
+    (['igse', 'ie', 'ge'], ['igse', 'ie', 'ge', 'se', 'ie+ge', 'ie+se', 'ge+se'])
     """
     if len(ranks) < 2:
         return dict(ranks)
-    return {"igse": igse_ranks(ranks), **ranks}
+    pairs = combinations(ranks, 2) if len(ranks) == _MOST_PAIRED else ()
+    return {
+        "igse": igse_ranks(ranks),
+        **ranks,
+        **{
+            f"{one}+{other}": igse_ranks({name: ranks[name] for name in (one, other)})
+            for one, other in pairs
+        },
+    }
 
 
 def _preference(draws: Draws, window: Window, number: int, candidates: Candidates) -> Preference:
