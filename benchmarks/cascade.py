@@ -1,6 +1,10 @@
 """What a cascade keeps of what complete scores keep, and what it costs.
 
     python benchmarks/cascade.py [--pools "tweets;bbc-news"] [--rules igse,se,ge,auto] [--seeds 3]
+                                 [--folder DIR]
+
+On the pools of `pools.py` whose task a probe learns, but the one that differs from tweets in its
+labels only, which no cascade sees; and on tweets without a task, where answers are sampled.
 
 Each pool is scored in full once (what the store holds is not measured again). Then a cascade
 scores it anew at 10, 25 and 50 % of the questions, with several seeds for its sample: it finds its
@@ -24,6 +28,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pools
+from automatic import LEARNT
+from proofs import Step, load
 
 from euds import datasets
 from euds.cascading.cascade import Cascade, cascade
@@ -39,23 +46,25 @@ from euds.selection.stability import expected_jaccard
 from euds.vectors import Vectors, vectors_of
 
 RESULTS = Path(__file__).parent / "results" / "cascade.json"
-POOLS: dict[str, tuple[str, int, str | None]] = {
-    "tweets": ("tweets", 1_000, "sentiment"),
-    "bbc-news": ("bbc-news", 600, "topic"),
-    "tweets, sampled continuations": ("tweets", 500, None),
+SAMPLED = "tweets, sampled continuations"
+POOLS: dict[str, str | None] = {
+    **{name: pools.POOLS[name].task for name in LEARNT if name != "noise"},
+    SAMPLED: None,
 }
+_SAMPLED_ROWS = 500
 RULES = ("igse", "se", "ge", "auto")
 SHARES = (0.1, 0.25, 0.5)
 KEEP = 0.16
 ENTROPIES = ("ie", "ge", "se")
 
 
-def pool_named(name: str) -> Pool:
+def pool_named(name: str, folder: Path) -> Pool:
     """Return the rows of a pool."""
-    source, rows, _ = POOLS[name]
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "pool.jsonl"
-        datasets.write(source, path, rows=rows)
+    if name != SAMPLED:
+        return load(Step(name, name, (), (), {}), folder)[0]
+    with tempfile.TemporaryDirectory() as made:
+        path = Path(made) / "pool.jsonl"
+        datasets.write("tweets", path, rows=_SAMPLED_ROWS)
         return read(path)
 
 
@@ -130,10 +139,10 @@ def once(
     }
 
 
-def of_pool(name: str, rules: list[str], seeds: int) -> dict[str, Any]:
+def of_pool(name: str, rules: list[str], seeds: int, folder: Path) -> dict[str, Any]:
     """Return what cascades gave on one pool."""
-    task = POOLS[name][2]
-    pool = pool_named(name)
+    task = POOLS[name]
+    pool = pool_named(name, folder)
     progress = TerminalProgress()
     settings = {} if task is None else {"task": task}
     try:
@@ -190,14 +199,20 @@ def main() -> None:
     parser.add_argument("--pools", default=None, help="semicolons between")
     parser.add_argument("--rules", default=",".join(RULES))
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--folder", type=Path, default=Path("benchmark-pools"))
     given = parser.parse_args()
     results: dict[str, Any] = {"keep": KEEP, "pools": {}}
     if RESULTS.exists():
         results = json.loads(RESULTS.read_text("utf-8"))
     for name in given.pools.split(";") if given.pools else POOLS:
-        found = of_pool(name, given.rules.split(","), given.seeds)
+        found = of_pool(name, given.rules.split(","), given.seeds, given.folder)
         held = results["pools"].get(name, {"rules": {}})
-        results["pools"][name] = {**found, "rules": {**held["rules"], **found["rules"]}}
+        found["rules"] = {**held["rules"], **found["rules"]}
+        results["pools"] = {
+            one: found if one == name else results["pools"][one]
+            for one in POOLS
+            if one == name or one in results["pools"]
+        }
         RESULTS.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
 
 
