@@ -12,7 +12,7 @@ from typing import IO, Any
 import polars as pl
 import zstandard
 
-from euds.parquet_schema import ImpossibleMetadataError, schema_depth
+from euds.parquet_metadata import ImpossibleMetadataError, check_counts, metadata_of
 
 __all__ = [
     "FILE_DAMAGE",
@@ -61,7 +61,7 @@ def read_parquet(source: Path | IO[bytes], columns: Sequence[str] | None = None)
     OSError, polars.exceptions.PolarsError, DamagedFileError
         See `FILE_DAMAGE`.
     """
-    _check_depth(source)
+    _check_metadata(source, counts=True)
     some = None if columns is None else list(columns)
     with _panics_as_damage():
         return pl.read_parquet(source, columns=some, glob=False)  # a name may hold a star
@@ -75,7 +75,7 @@ def read_parquet_columns(path: Path) -> list[str]:
     OSError, polars.exceptions.PolarsError, DamagedFileError
         See `FILE_DAMAGE`.
     """
-    _check_depth(path)
+    _check_metadata(path)
     # By its name, a star in it would be a pattern.
     with path.open("rb") as stream, _panics_as_damage():
         return list(pl.read_parquet_schema(stream))
@@ -89,7 +89,7 @@ def read_parquet_metadata(path: Path) -> dict[str, str]:
     OSError, polars.exceptions.PolarsError, DamagedFileError
         See `FILE_DAMAGE`.
     """
-    _check_depth(path)
+    _check_metadata(path)
     with _panics_as_damage():
         return pl.read_parquet_metadata(path)
 
@@ -102,14 +102,17 @@ def _panics_as_damage() -> Iterator[None]:
         raise DamagedFileError(first_line(panic)) from panic
 
 
-def _check_depth(source: Path | IO[bytes]) -> None:
+def _check_metadata(source: Path | IO[bytes], *, counts: bool = False) -> None:
+    """Check what would end the process without an exception; see `euds.parquet_metadata`."""
     with source.open("rb") if isinstance(source, Path) else nullcontext(source) as stream:
         try:
-            depth = schema_depth(stream)
+            metadata = metadata_of(stream)
+            if metadata is not None and counts:
+                check_counts(stream, metadata)
         except ImpossibleMetadataError as error:
             raise DamagedFileError(str(error)) from error
-    if depth > _DEEPEST:
-        raise DamagedFileError(f"its columns are nested too deeply: {depth:,} levels")
+    if metadata is not None and metadata.depth > _DEEPEST:
+        raise DamagedFileError(f"its columns are nested too deeply: {metadata.depth:,} levels")
 
 
 def parse_json(content: str | bytes) -> Any:

@@ -19,7 +19,7 @@ import pytest
 import zstandard
 
 from euds.errors import InputError, OptionError, did_you_mean
-from euds.parquet_schema import schema_depth
+from euds.parquet_metadata import metadata_of
 from euds.reading import read
 
 GOOD = b'{"text": "good"}\n'
@@ -199,9 +199,9 @@ def test_the_depth_of_a_table_is_told_by_its_last_bytes(levels):
     table = io.BytesIO()
     nested(levels).write_parquet(table)
     table.seek(3)
-    assert schema_depth(table) == 1 + levels // 2 * 3 + levels % 2
+    assert metadata_of(table).depth == 1 + levels // 2 * 3 + levels % 2
     assert table.tell() == 3
-    assert schema_depth(io.BytesIO(table.getvalue()[:-1])) == 0
+    assert metadata_of(io.BytesIO(table.getvalue()[:-1])) is None
 
 
 def too_deep() -> bytes:
@@ -223,7 +223,7 @@ def test_a_table_that_is_nested_too_deeply_is_refused_and_not_read(tmp_path):
     path = tmp_path / "a.parquet"
     path.write_bytes(too_deep())
     with path.open("rb") as stream:
-        assert schema_depth(stream) == 3_000
+        assert metadata_of(stream).depth == 3_000
     with pytest.raises(InputError, match="nested too deeply"):
         read(path)
 
@@ -243,8 +243,99 @@ def test_a_list_of_a_table_that_is_longer_than_the_file_asks_for_no_memory(tmp_p
         longer = footer[: at + 1] + b"\xfc" + number + footer[at + 2 :]
         path = tmp_path / "a.parquet"
         path.write_bytes(data[: -8 - length] + longer + len(longer).to_bytes(4, "little") + b"PAR1")
-        with pytest.raises(InputError, match="longer than the file"):
+        with pytest.raises(InputError, match="longer than what holds it"):
             read(path)
+
+
+def number_field(value: int) -> bytes:
+    """Return a number as the next field of a struct, in Thrift's compact protocol."""
+    left = 2 * value if value >= 0 else -2 * value - 1
+    found = b"\x15"  # 32 bits; one of 64 begins with 0x16
+    while left > 127:
+        found += bytes([left & 127 | 128])
+        left >>= 7
+    return found + bytes([left])
+
+
+READ_IT = """
+import sys
+from euds.errors import InputError
+from euds.reading import read
+try:
+    print(len(read(sys.argv[1])), "rows")
+except InputError as error:
+    sys.exit(str(error))
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (23, 23, "23 rows"),
+        (23, -23, "more values than fit into it"),  # the values of the first page
+        (404, -404, "an impossible size"),  # its bytes
+    ],
+)
+def test_a_page_that_says_what_cannot_be_is_refused(tmp_path, old, new, message):
+    # Polars asked for 2^61 bytes, and the process was gone; so here it has one of its own.
+    stream = io.BytesIO()
+    pl.DataFrame({"text": [f"text number {row}" for row in range(23)]}).write_parquet(
+        stream, compression="uncompressed", statistics=False
+    )
+    data, before, after = stream.getvalue(), number_field(old), number_field(new)
+    assert before in data[:30]
+    assert len(before) == len(after)  # nothing is moved
+    path = tmp_path / "a.parquet"
+    path.write_bytes(data[:30].replace(before, after, 1) + data[30:])
+    done = subprocess.run(
+        [sys.executable, "-c", READ_IT, str(path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == (0 if message == "23 rows" else 1)
+    assert message in done.stdout + done.stderr
+
+
+def test_more_rows_than_a_file_has_room_for_are_refused(tmp_path):
+    stream = io.BytesIO()
+    few_bytes = pl.DataFrame({"text": ["x"]}).select(pl.col("text").repeat_by(2_000_000).explode())
+    few_bytes.write_parquet(stream, statistics=False, row_group_size=10**9)
+    data, before, after = stream.getvalue(), number_field(2_000_000), number_field(99_000_000)
+    assert len(data) < 1_000
+    assert len(before) == len(after)
+    many = data.replace(before[1:], after[1:])
+    assert many != data
+    path = tmp_path / "a.parquet"
+    path.write_bytes(many)
+    with pytest.raises(InputError, match="more rows than it has room for"):
+        read(path)
+
+
+def test_the_pages_of_files_by_another_writer_are_walked_through(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    texts = [
+        f"a text with the number {row} " + "and some more " * (row % 40) for row in range(9000)
+    ]
+    table = pyarrow.table(
+        {
+            "text": texts,
+            "label": pyarrow.array([str(row % 3) for row in range(9000)]),
+            "deep": [[{"a": row}, {"a": None}] * (row % 3) for row in range(9000)],
+        }
+    )
+    for version in ("1.0", "2.0"):
+        path = tmp_path / f"{version}.parquet"
+        parquet.write_table(
+            *(table, path),
+            data_page_version=version,
+            data_page_size=4_096,
+            row_group_size=2_500,
+            compression="zstd",
+            write_page_checksum=True,
+            write_page_index=True,
+            use_dictionary=["label"],
+        )
+        assert read(path).frame["text"].to_list() == texts
 
 
 def test_python_objects_in_a_table_are_an_error():
