@@ -34,7 +34,6 @@ RESULTS = HERE / "results" / "fuzz.json"
 FINDINGS = HERE.parent / "build" / "findings"
 SLOWEST_SECONDS = 30
 MOST_MEGABYTES = 8_192
-LONGEST = 4_096  # bytes of one input
 KEPT_BYTES = 6_000  # of one target's corpus
 TOKENS = (
     *(b'"', b"{}", b"[", b"]", b"null", b"\0", b"\n", b"\r", b"-1", b"1e999", b"9" * 20, b","),
@@ -107,7 +106,7 @@ def child(name: str, folder: Path, *options: str) -> tuple[str, int]:
     done = subprocess.run(
         [
             *command(name, folder),
-            *(*limits, f"-max_len={LONGEST}", f"-artifact_prefix={FINDINGS}/", *options),
+            *(*limits, f"-artifact_prefix={FINDINGS}/", *options),
         ],
         env={**os.environ, "EUDS_CACHE": str(folder / "cache"), "HF_HUB_OFFLINE": "1"},
         stdin=subprocess.DEVNULL,
