@@ -81,6 +81,7 @@ bench-faults: setup  ## every kind of fault many times, at random moments
 	$(BIN)/python benchmarks/trust_pages.py
 
 bench-fuzz: setup  ## changed and hostile bytes to everything that reads files
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group fuzz
 	$(BIN)/python benchmarks/fuzz.py
 	$(BIN)/python benchmarks/fuzz_page.py
 

@@ -22,7 +22,7 @@ def main() -> None:
     text = (
         f"The last campaign put {inputs:,} inputs to {len(results)} targets in {minutes:.0f} "
         f"minutes; {findings or 'none'} ended in anything but a result or an error of ours. The\n"
-        f"slowest took {slowest:.1f} seconds, while every line was watched.\n\n{table(results)}"
+        f"slowest took {slowest:.1f} seconds.\n\n{table(results)}"
     )
     fill_pages({"reading": text}, mark="fuzzing", what="Put the figures of fuzz.py into the page.")
 

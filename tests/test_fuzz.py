@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from datetime import timedelta
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -106,6 +108,16 @@ def test_arbitrary_bytes_are_taken_or_refused(name):
         put(name, data)
 
     check()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_a_campaign_kept_is_taken_or_refused(name):
+    kept = Path("benchmarks/corpus") / f"{name.replace(' ', '-')}.json"
+    inputs = [base64.b64decode(text) for text in json.loads(kept.read_text())]
+    assert inputs
+    one = target(name)
+    for data in inputs:
+        put(name, one.pack(data))
 
 
 # ---- what was found --------------------------------------------------------------------------
