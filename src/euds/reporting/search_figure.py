@@ -78,7 +78,8 @@ def _dashes(search: Mapping[str, Any]) -> alt.StrokeDash:
     """Return dashes for windows with equal classes; a legend only where there are any."""
     scale = alt.Scale(domain=["as they come", "alike"], range=[[1, 0], [3, 2]])
     if any(one["equal"] for one in search["profile"]):
-        return alt.StrokeDash("classes:N", scale=scale)
+        # One below the other: beside the legend of colours there is no room for both.
+        return alt.StrokeDash("classes:N", scale=scale, legend=alt.Legend(columns=1))
     return alt.StrokeDash("classes:N", scale=scale, legend=None)
 
 
