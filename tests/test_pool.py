@@ -5,6 +5,7 @@ import hashlib
 import polars as pl
 import pytest
 
+from euds.damage import DamagedFileError
 from euds.pool import Pool, Texts, text_key
 from tests.conftest import make_pool
 
@@ -35,6 +36,16 @@ def test_a_pool_saved_and_loaded_is_the_same(tmp_path):
     assert loaded.frame.equals(pool.frame)
     assert loaded.records.equals(pool.records)
     assert loaded.source == pool.source
+
+
+@pytest.mark.parametrize("damaged", ["\0", "g", "F", "\n", ""])
+def test_a_key_that_is_no_hash_is_damage(tmp_path, damaged):
+    pool = make_pool(TEXTS)
+    key = pool.frame["key"][1]
+    broken = pool.frame["key"].replace({key: key[:8] + damaged + key[9:]})
+    Pool(pool.frame.with_columns(broken), pool.records, pool.source).save(tmp_path / "pool.parquet")
+    with pytest.raises(DamagedFileError, match="no hash"):
+        Pool.load(tmp_path / "pool.parquet")
 
 
 def test_texts_are_distinct_and_sorted_by_key():

@@ -47,6 +47,7 @@ REJECTED_SCHEMA = {
     "raw": pl.String,
 }
 _SUFFIX = re.compile(r"[\w.]*", re.ASCII)  # a part of a file's name, where it may do no harm
+_KEY = "^[0-9a-f]{32}$"  # see `text_key`
 _HASHED_ROWS = 100_000  # at once: as one text they take more memory than the pool's ids
 _RECORD_PREFIX = "source."
 _SOURCE_METADATA = "euds.source"
@@ -351,5 +352,7 @@ def _check_samples(frame: pl.DataFrame) -> None:
     # All texts are there, or none is: a run with --no-texts keeps none.
     if sum(missing.row(0)) or needed["text"].null_count() not in (0, needed.height):
         raise DamagedFileError("samples without an id, a key, a text or a place")
+    if not needed["key"].str.contains(_KEY).all():
+        raise DamagedFileError("a sample's key is no hash")
     if needed["id"].is_duplicated().any():
         raise DamagedFileError("two samples have the same id")
