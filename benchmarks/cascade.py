@@ -1,6 +1,6 @@
 """What a cascade keeps of what complete scores keep, and what it costs.
 
-    python benchmarks/cascade.py [--pools "tweets;bbc-news"] [--rules igse,se,ge,auto] [--seeds 3]
+    python benchmarks/cascade.py [--pools "tweets;bbc-news"] [--rules igse,auto,se] [--seeds 3]
                                  [--folder DIR]
 
 On the pools of `pools.py` whose task a probe learns, but the one that differs from tweets in its
@@ -52,7 +52,7 @@ POOLS: dict[str, str | None] = {
     SAMPLED: None,
 }
 _SAMPLED_ROWS = 500
-RULES = ("igse", "se", "ge", "auto")
+RULES = ("igse", "auto")
 SHARES = (0.1, 0.25, 0.5)
 KEEP = 0.16
 ENTROPIES = ("ie", "ge", "se")
