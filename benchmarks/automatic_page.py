@@ -162,7 +162,10 @@ def costs(found: list[dict[str, Any]]) -> list[str]:
 
 def fine_tuned() -> list[str]:
     """Return what fine-tuning says."""
-    lines = ["| pool | arm | accuracy | against random | verdict |", "|---|---|---|---|---|"]
+    lines = [
+        "| pool | seeds | arm | accuracy | against random | verdict |",
+        "|---|---|---|---|---|---|",
+    ]
     for pool in results(fine_tuned=True):
         against = {one["arm"]: one for one in pool["comparisons"] if one["against"] == "random"}
         for arm in pool["arms"]:
@@ -171,7 +174,8 @@ def fine_tuned() -> list[str]:
             told = "| |"
             if one is not None:
                 told = f"{one['difference_points']:+.1f} {_interval(one)} | {one['decision']} |"
-            lines.append(f"| {pool['pool']} | {arm['rule']} | {points:.1f} | {told}")
+            named = f"{pool['pool']} | {pool['seeds']} | {arm['rule']}"
+            lines.append(f"| {named} | {points:.1f} | {told}")
     return lines
 
 
@@ -272,7 +276,7 @@ def _fine_tuned_part() -> list[list[str]]:
     return [
         [
             f"Fine-tuned instead (`python benchmarks/automatic.py --fine-tune`): at most {rows:,} "
-            f"rows, 16 % kept, {found[0]['seeds']} seeds; verdicts after Holm's correction:"
+            f"rows, 16 % kept; verdicts after Holm's correction:"
         ],
         fine_tuned(),
     ]
