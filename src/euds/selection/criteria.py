@@ -12,7 +12,7 @@ The criterion that looks at labels is in `euds.selection.probe_accuracy`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -209,8 +209,17 @@ class Coverage:
         return gain > max(2 * error, _LEAST_GAIN)
 
     def best_draw(self, windows: Sequence[Window]) -> tuple[Window, int]:
-        """Return the draw that covers the pool best."""
-        return best_of_draws(windows, _DRAWS, self.worth)
+        """Return the draw that covers the pool best.
+
+        Where only the widest window is left, draws from all rows are judged instead. The best of
+        many is hardly better than the next: if scores decided between them, rounding in another
+        place would be enough to draw quite other rows.
+        """
+        widest = self.windows[0]
+        if list(windows) != [widest]:
+            return best_of_draws(windows, _DRAWS, self.worth)
+        _, number = best_of_draws([replace(widest, low=0.0, high=np.inf)], _DRAWS, self.worth)
+        return widest, number
 
 
 def _leans(options: Numbers, rows: Numbers) -> bool:
