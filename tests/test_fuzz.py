@@ -250,6 +250,13 @@ def test_a_gguf_file_cannot_speak_of_layers_and_widths_that_it_has_not(name):
     assert not put("gguf", whole[:place] + (10**9).to_bytes(4, "little") + whole[place + 4 :])
 
 
+@pytest.mark.parametrize("name", ["llama.block_count", "llama.embedding_length"])
+def test_a_gguf_file_that_leaves_a_size_out_gets_no_usual_one_instead(name):
+    (whole,) = target("gguf").seeds
+    other = name.replace("_", "-", 1)
+    assert not put("gguf", whole.replace(name.encode(), other.encode()))
+
+
 @pytest.mark.parametrize("size", [2**63, 2**40, 100])
 def test_a_header_of_weights_that_is_longer_than_its_file(size, tmp_path):
     assert not put("safetensors", size.to_bytes(8, "little") + b"{}")

@@ -51,13 +51,22 @@ def check_gguf_layers(path: Path) -> None:
     check_gguf_header(path)
 
     reader = GGUFReader(path)
-    told = {name.partition(".")[2]: field.contents() for name, field in reader.fields.items()}
-    layers = told.get("block_count", 0)
-    _check(layers if type(layers) is int else 0, len(reader.tensors), where=path)
+    told = {name: field.contents() for name, field in reader.fields.items()}
+    architecture = told.get("general.architecture")
+    own = {
+        name: size
+        for name in ("block_count", "embedding_length", "feed_forward_length")
+        if type(size := told.get(f"{architecture}.{name}")) is int
+    }
+    for name in ("block_count", "embedding_length"):
+        if name not in own:  # a model of some usual size would be built, whatever the weights are
+            raise ModelError(
+                _CLAIM, where=str(path), got=f"no {architecture}.{name}", next_step=_AGAIN
+            )
+    _check(own.pop("block_count"), len(reader.tensors), where=path)
     widths = {int(size) for tensor in reader.tensors for size in tensor.shape}
-    for name in ("embedding_length", "feed_forward_length"):
-        width = told.get(name)
-        if type(width) is int and width not in widths:
+    for name, width in own.items():
+        if width not in widths:
             raise ModelError(
                 _CLAIM,
                 where=str(path),
