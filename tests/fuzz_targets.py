@@ -277,7 +277,7 @@ def _gguf(data: bytes, folder: Path) -> None:
 
 
 def _gguf_seed() -> bytes:
-    """Write the smallest file of weights: its header, a few values, one tensor."""
+    """Write the smallest file of a model: its header, a few values, its tensors."""
     import gguf
     import numpy as np
 
@@ -299,6 +299,10 @@ def _gguf_seed() -> bytes:
         for part in ("gate", "up"):
             writer.add_tensor(f"blk.0.ffn_{part}.weight", np.zeros((12, 8), np.float32))
         writer.add_tensor("blk.0.ffn_down.weight", np.zeros((8, 12), np.float32))
+        for part in ("q", "k", "v", "output"):
+            writer.add_tensor(f"blk.0.attn_{part}.weight", np.zeros((8, 8), np.float32))
+        for norm in ("blk.0.attn_norm", "blk.0.ffn_norm", "output_norm"):
+            writer.add_tensor(f"{norm}.weight", np.ones(8, np.float32))
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()

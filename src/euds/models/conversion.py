@@ -19,6 +19,7 @@ from euds.locations import cache_dir
 from euds.models.extras import lm_extra, quiet_transformers, readable_load_errors
 from euds.models.fingerprints import file_checksums, gguf_fingerprint, model_files
 from euds.models.layers import check_gguf_layers
+from euds.models.whole import require_weights
 from euds.packages import checksum
 
 __all__ = ["conversions", "convert", "converted", "read_conversion"]
@@ -115,14 +116,17 @@ def _dequantise(gguf: Path, target: Path) -> None:
         options["quantization_config"] = transformers.GgufConfig(dequantize=True)
     # The bar over the tensors is tqdm's own, and listens to no setting of transformers.
     with quiet_transformers(), contextlib.redirect_stderr(io.StringIO()):
-        model = transformers.AutoModelForCausalLM.from_pretrained(
+        auto: Any = transformers.AutoModelForCausalLM
+        model, found = auto.from_pretrained(
             gguf.parent,
             gguf_file=gguf.name,
             dtype=torch.float32,
+            output_loading_info=True,
             trust_remote_code=False,
             local_files_only=True,
             **options,
         )
+        require_weights(list(found["missing_keys"]), use="language model", where=str(gguf))
         tokenizer = transformers.AutoTokenizer.from_pretrained(
             gguf.parent, gguf_file=gguf.name, trust_remote_code=False, local_files_only=True
         )

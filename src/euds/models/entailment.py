@@ -16,6 +16,7 @@ from euds.models.batching import equal_length_batches, filled, rows_needed
 from euds.models.extras import quiet_transformers, readable_load_errors
 from euds.models.network import best_device
 from euds.models.threads import TOKENIZING
+from euds.models.whole import load_whole
 
 __all__ = ["TransformersEntailment"]
 
@@ -67,12 +68,11 @@ class TransformersEntailment:
 
         device = best_device()
         with quiet_transformers(), readable_load_errors(str(folder)):
-            model: Any = AutoModelForSequenceClassification.from_pretrained(
+            model = load_whole(
+                AutoModelForSequenceClassification,
                 folder,
-                dtype=torch.float32,
-                use_safetensors=True,
-                trust_remote_code=False,
-                local_files_only=True,
+                use="model that judges entailment",
+                options={"dtype": torch.float32},
             )
             tokenizer: Any = AutoTokenizer.from_pretrained(
                 folder, trust_remote_code=False, local_files_only=True

@@ -17,6 +17,7 @@ from euds.models.batching import FEWEST_POSITIONS
 from euds.models.extras import quiet_transformers, readable_load_errors
 from euds.models.precision import Precision
 from euds.models.rounding import SteadyLinear, steady_linear, steady_linears
+from euds.models.whole import load_whole
 
 __all__ = ["Network", "attention_on", "best_device"]
 
@@ -79,13 +80,14 @@ class Network:
 
         device = best_device()
         with quiet_transformers(), readable_load_errors(str(folder)):
-            model: Any = AutoModelForCausalLM.from_pretrained(
+            model = load_whole(
+                AutoModelForCausalLM,
                 folder,
-                dtype=getattr(torch, precision),
-                attn_implementation=attention_on(device),
-                use_safetensors=True,
-                trust_remote_code=False,
-                local_files_only=True,
+                use="language model",
+                options={
+                    "dtype": getattr(torch, precision),
+                    "attn_implementation": attention_on(device),
+                },
             )
             # It is tried out here, which a damaged configuration may not let through.
             steady_linears(model.to(device))

@@ -20,6 +20,7 @@ from euds.models.network import attention_on, best_device
 from euds.models.precision import Precision
 from euds.models.rounding import steady_linears
 from euds.models.threads import TOKENIZING
+from euds.models.whole import load_whole
 
 __all__ = ["TransformersEncoder"]
 
@@ -65,13 +66,15 @@ class TransformersEncoder:
         pool = _pooling(folder)
         device = best_device()
         with quiet_transformers(), readable_load_errors(str(folder)):
-            model: Any = AutoModel.from_pretrained(
+            model = load_whole(
+                AutoModel,
                 folder,
-                dtype=getattr(torch, precision),
-                attn_implementation=attention_on(device),
-                use_safetensors=True,
-                trust_remote_code=False,
-                local_files_only=True,
+                use="sentence encoder",
+                may_lack="pooler",  # vectors are pooled without it
+                options={
+                    "dtype": getattr(torch, precision),
+                    "attn_implementation": attention_on(device),
+                },
             )
             tokenizer: Any = AutoTokenizer.from_pretrained(
                 folder, trust_remote_code=False, local_files_only=True

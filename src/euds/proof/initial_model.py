@@ -18,6 +18,7 @@ from torch import Tensor
 from euds.errors import ModelError
 from euds.models.extras import quiet_transformers, readable_load_errors
 from euds.models.network import attention_on, best_device
+from euds.models.whole import check_size
 from euds.proof.goals import Goal
 
 __all__ = ["InitialModel", "global_random_state_kept", "load_tokenizer"]
@@ -60,7 +61,9 @@ class InitialModel:
             quiet_transformers(),
             readable_load_errors(str(folder)),
         ):
-            model, found = getattr(transformers, goal.head).from_pretrained(
+            auto = getattr(transformers, goal.head)
+            check_size(auto, folder)
+            model, found = auto.from_pretrained(
                 folder,
                 **goal.options,
                 dtype=torch.float32,

@@ -1,0 +1,108 @@
+"""Models all of whose weights are there.
+
+Transformers builds what a model's settings describe, and fills what its file of weights lacks with
+random numbers. A model without its head would give scores that mean nothing; and settings that
+leave the sizes out would give a model of some usual size, which may be larger than the memory.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from euds.errors import ModelError
+from euds.models.memory import read_header
+
+__all__ = ["check_size", "load_whole", "require_weights"]
+
+_MOST = 2  # parameters described for one that is there: some are used twice, a head may be new
+_ANYWAY = 1_000_000
+
+
+def load_whole(
+    auto: Any, folder: Path, *, use: str, options: Mapping[str, Any], may_lack: str | None = None
+) -> Any:
+    """Load a model of transformers from a folder of safetensors.
+
+    Parameters
+    ----------
+    auto : type
+        One of transformers' classes, such as ``AutoModelForCausalLM``.
+    folder : pathlib.Path
+        With safetensors and ``config.json``.
+    use : str
+        What the model is for, in the words of the message.
+    options : mapping
+        Further arguments for ``from_pretrained``.
+    may_lack : str, optional
+        What the names of weights have in common that need not be there.
+
+    Raises
+    ------
+    ModelError
+        If weights are not there, or the settings describe a much larger model than they are of.
+    """
+    check_size(auto, folder)
+    model, found = auto.from_pretrained(
+        folder,
+        **options,
+        output_loading_info=True,
+        use_safetensors=True,
+        trust_remote_code=False,
+        local_files_only=True,
+    )
+    lacking = [name for name in found["missing_keys"] if may_lack is None or may_lack not in name]
+    require_weights(lacking, use=use, where=str(folder))
+    return model
+
+
+def require_weights(lacking: list[str], *, use: str, where: str) -> None:
+    """Refuse a model that lacks weights.
+
+    Raises
+    ------
+    ModelError
+        If there is any name in ``lacking``.
+    """
+    if lacking:
+        more = f" and {len(lacking) - 1:,} more" if len(lacking) > 1 else ""
+        raise ModelError(
+            f"the model lacks weights, without which it is no {use}",
+            where=where,
+            got=f"no {min(lacking)}{more}",
+            next_step=f"name a model that was saved as a {use}, or save it again as a whole",
+        )
+
+
+def check_size(auto: Any, folder: Path) -> None:
+    """Check that the settings in a folder describe no much larger model than the weights are of.
+
+    Nothing is allocated for it. Quantised weights are not judged: they are packed.
+
+    Raises
+    ------
+    ModelError
+        If they do.
+    """
+    import torch
+    from transformers import AutoConfig
+
+    config: Any = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    if getattr(config, "quantization_config", None) is not None:
+        return
+    with torch.device("meta"):  # shapes without numbers
+        described = sum(one.numel() for one in auto.from_config(config).parameters())
+    there = sum(
+        math.prod(shape)
+        for path in folder.glob("*.safetensors")
+        for shape in read_header(path).values()
+    )
+    if described > _MOST * there + _ANYWAY:
+        raise ModelError(
+            "the model's settings are not those of its weights",
+            where=str(folder / "config.json"),
+            got=f"settings of {described:,} parameters, and weights of {there:,}",
+            next_step="copy or download the model again",
+        )
