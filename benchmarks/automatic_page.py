@@ -198,8 +198,10 @@ def regrets(found: list[dict[str, Any]]) -> list[str]:
                 every[rule].append(one["points"])
                 cells.append(f"{one['points']:+.1f} [{one['low']:+.1f}, {one['high']:+.1f}]")
             lines.append(f"| {pool['pool']} | {keep:.0%} | {' | '.join(cells)} |")
-    medians = [f"**{np.median(every[rule]):+.2f}**" for rule in rules]
-    return [*lines, f"| **median** | | {' | '.join(medians)} |"]
+    for name, summary in (("median", np.median), ("mean", np.mean)):
+        told = [f"**{summary(every[rule]):+.2f}**" for rule in rules]
+        lines.append(f"| **{name}** | | {' | '.join(told)} |")
+    return lines
 
 
 def dependences(found: list[dict[str, Any]]) -> list[str]:
