@@ -63,7 +63,11 @@ def costs(results: dict[str, Any]) -> list[str]:
     for name, pool in results["pools"].items():
         shares = pool["rules"]["igse"]["shares"]
         quarter = shares["0.25"]
-        seconds = " | ".join(f"{mean_of(runs, 'seconds'):.0f}" for runs in shares.values())
+        seconds = " | ".join(
+            f"{mean_of(runs, 'seconds'):.0f} "
+            f"({percent(mean_of(runs, 'seconds') / pool['full_seconds'])} %)"
+            for runs in shares.values()
+        )
         rows = ", ".join(
             f"{np.mean([one['measured'][which] for one in quarter]):.0f}" for which in ("ge", "se")
         )
@@ -115,10 +119,10 @@ def main() -> None:
         "",
         expectation(results),
         "",
-        "What it cost, by the rule igse, on two cores that other programs used too: seconds are "
-        "rough, and stages of a few dozen texts are mostly the loading of a model. Vectors are "
-        "needed for the default rule anyway; their seconds are part of a cascade's. Where texts "
-        "are short and nothing is sampled it saves nothing.",
+        "What it cost, by the rule igse, on one core that other programs used too: seconds are "
+        "rough, and stages of a few dozen texts are mostly the loading of a model. In brackets the "
+        "share of what all scores took. Vectors are needed for the default rule anyway; their "
+        "seconds are part of a cascade's.",
         "",
         *costs(results),
         "",
