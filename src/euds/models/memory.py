@@ -10,7 +10,7 @@ from euds.damage import FILE_DAMAGE, DamagedFileError, first_line, parse_json
 from euds.errors import ModelError
 from euds.models.precision import may_have_gpu
 
-__all__ = ["float32_bytes", "free_bytes", "read_header"]
+__all__ = ["float32_bytes", "free_bytes", "read_header", "stored_parameters"]
 
 _FLOAT32_BYTES = 4
 _HEADER_LENGTH_BYTES = 8
@@ -20,6 +20,17 @@ _MEMORY_LIST = Path("/proc/meminfo")
 def float32_bytes(folder: Path) -> int:
     """Return the bytes that the weights in a folder of safetensors take in float32.
 
+    Raises
+    ------
+    ModelError
+        If a file is no safetensors.
+    """
+    return _FLOAT32_BYTES * stored_parameters(folder)
+
+
+def stored_parameters(folder: Path) -> int:
+    """Return how many parameters the weights in a folder of safetensors have.
+
     A file begins with the length of its header, and the header is JSON with the shape of each
     tensor (https://github.com/huggingface/safetensors#format).
 
@@ -28,7 +39,11 @@ def float32_bytes(folder: Path) -> int:
     ModelError
         If a file is no safetensors.
     """
-    return _FLOAT32_BYTES * sum(_weights(path) for path in folder.glob("*.safetensors"))
+    return sum(
+        math.prod(shape)
+        for path in folder.glob("*.safetensors")
+        for shape in read_header(path).values()
+    )
 
 
 def read_header(path: Path) -> dict[str, list[int]]:
@@ -54,10 +69,6 @@ def read_header(path: Path) -> dict[str, list[int]]:
         raise ModelError(
             "the weights are damaged or cut short", where=str(path), got=first_line(error)
         ) from error
-
-
-def _weights(path: Path) -> int:
-    return sum(math.prod(shape) for shape in read_header(path).values())
 
 
 def free_bytes() -> int | None:

@@ -7,13 +7,12 @@ leave the sizes out would give a model of some usual size, which may be larger t
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from euds.errors import ModelError
-from euds.models.memory import read_header
+from euds.models.memory import stored_parameters
 
 __all__ = ["check_size", "load_whole", "require_weights"]
 
@@ -93,12 +92,9 @@ def check_size(auto: Any, folder: Path) -> None:
     if getattr(config, "quantization_config", None) is not None:
         return
     with torch.device("meta"):  # shapes without numbers
-        described = sum(one.numel() for one in auto.from_config(config).parameters())
-    there = sum(
-        math.prod(shape)
-        for path in folder.glob("*.safetensors")
-        for shape in read_header(path).values()
-    )
+        model = auto.from_config(config, trust_remote_code=False)
+    described = sum(one.numel() for one in model.parameters())
+    there = stored_parameters(folder)
     if described > _MOST * there + _ANYWAY:
         raise ModelError(
             "the model's settings are not those of its weights",
