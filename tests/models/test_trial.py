@@ -313,7 +313,8 @@ def test_the_machine_is_told_by_the_systems_files(tmp_path, monkeypatch):
     told = machine.describe_machine()
     assert told["processor"] == "Fast CPU"
     assert told["gpus"] == ["Big GPU", "Small GPU"]
-    assert told["torch"] == torch.__version__
+    # A package's version may say less than the module's own: 2.13.0, and 2.13.0+cu130.
+    assert told["torch"].partition("+")[0] == torch.__version__.partition("+")[0]
     assert told["cores"] >= 1
     monkeypatch.setattr(machine, "_CPU_LIST", tmp_path / "none")
     assert machine.describe_machine()["processor"]
