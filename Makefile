@@ -40,7 +40,7 @@ demo-prove: setup  ## the same question with fine-tuning; says how long it will 
 test: setup $(VENV)/.ray
 	@# A process of its own: Ray ends the one that it lives in when it loses its cluster.
 	$(BIN)/python scripts/test_ray.py -q -m "not slow"
-	$(BIN)/python -m pytest -m "not slow" --ignore=tests/engines/test_ray.py -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m "not slow" --ignore=tests/engines/test_ray.py -n 2 --dist worksteal
 
 check: setup
 	$(BIN)/ruff check .

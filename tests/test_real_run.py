@@ -60,6 +60,7 @@ def test_a_second_scoring_asks_the_models_nothing(scored, store):
     assert sum(stage["measured"] for stage in again.provenance["stages"]) == 0
 
 
+@pytest.mark.slow
 def test_another_batch_size_moves_no_row(scored, tmp_path):
     pool, table = scored
     other = score(pool, ["ie", "ge", "se"], Store(tmp_path), task="sentiment", batch_tokens=64)

@@ -138,6 +138,7 @@ def test_repeats_do_not_count_as_rows(common, encoder):
     assert again.keep == pytest.approx(once.keep / 2)
 
 
+@pytest.mark.slow
 def test_on_real_news(tmp_path):
     datasets.write("bbc-news", tmp_path / "news.jsonl", rows=1200)
     pool = read(str(tmp_path / "news.jsonl"), label="label")
