@@ -514,6 +514,11 @@ def test_the_search_finds_the_best_window_and_does_not_believe_luck():
     assert str(doubted.best) in told["sentence"]
 
 
+def test_what_is_nothing_has_no_sign_of_a_loss():
+    found = replace(search(Known(lucky=True)), gain=-0.04)
+    assert ": +0.0 % of the noise" in found.as_dict(found.widest)["sentence"]
+
+
 def test_labels_that_are_no_classes_are_not_used():
     vectors, _, _ = blobs(300)
     pool = candidates(vectors, 50, labels=tuple(map(str, range(300))))

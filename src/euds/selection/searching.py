@@ -111,7 +111,8 @@ class Search:
             "coverage": ("% of the noise", "in the variance of a linear model, on other draws"),
             "probe": ("points", "of a probe on rows set apart"),
         }[self.criterion]
-        gain = f"{self.gain:+.1f} {unit} {where} (standard error {self.error:.1f})"
+        shown = round(self.gain, 1) + 0.0  # no -0.0
+        gain = f"{shown:+.1f} {unit} {where} (standard error {self.error:.1f})"
         if self.finalists != (self.widest,):
             return f"of {len(self.trials):,} windows {chosen} is used: {gain}"
         return (
