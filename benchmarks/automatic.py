@@ -22,6 +22,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ _FINE_TUNED_ROWS, _FINE_TUNED_TEST_ROWS = 1_500, 1_000
 BOUNDS = ("low_points", "high_points")
 SHARES = (0.05, 0.16, 0.3)
 ENTROPIES = ("ie", "ge", "se")
-PAIRS = ("ie+ge", "ie+se", "ge+se")
+PAIRS = tuple("+".join(pair) for pair in combinations(ENTROPIES, 2))
 _REPEATS = 2000  # of the bootstrap
 
 Floats = NDArray[np.float64]
@@ -181,14 +182,13 @@ def against_others(proven: ProvenRules, task: str, seeds: int) -> dict[str, Any]
         return np.asarray(np.array(outcome.answers) == labels, dtype=np.float64)
 
     def inside(window: Window, share: float) -> Selection:
-        interval = f"{window.low:.4f}:{min(1.0, window.high):.4f}"
-        together = window.score == "igse" or "+" in window.score
+        names = ENTROPIES if window.score == "igse" else tuple(window.score.split("+"))
         return chosen_by(
-            "igse" if together else window.score,
+            "igse" if len(names) > 1 else window.score,
             share,
             0,
-            interval=interval,
-            entropies=tuple(window.score.split("+")) if "+" in window.score else ENTROPIES,
+            interval=f"{window.low:.4f}:{min(1.0, window.high):.4f}",
+            entropies=names,
         )
 
     regrets, rivals, seconds = [], [], []

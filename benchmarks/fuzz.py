@@ -92,10 +92,11 @@ def campaign(name: str, seconds: int, seed: int) -> dict[str, Any]:
     encoded = sorted(base64.b64encode(data).decode() for data in corpus)
     corpus_file(name).write_text(json.dumps(encoded, indent=0) + "\n")
     reached = re.search(r"DONE +cov: (\d+)", log)
+    assert reached is not None, "libFuzzer says it when the time is up"
     return {
         **figures,
         "seconds": round(seconds_taken, 1),
-        "coverage": int(reached[1]) if reached else None,
+        "coverage": int(reached[1]),
         "corpus": len(corpus),
     }
 

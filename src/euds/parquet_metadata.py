@@ -244,7 +244,7 @@ def _page_header(stream: IO[bytes], place: int, end: int, steps: Steps) -> _Page
         except (IndexError, ThriftError) as error:
             # It may have been cut off: the smallest and largest values stand in it.
             if room >= min(_LONGEST_HEADER, end - place):
-                raise ImpossibleMetadataError("a page has no header") from error
+                raise ImpossibleMetadataError(f"a page has no header: {error}") from error
             room *= 16
 
 
@@ -258,9 +258,11 @@ def _parsed(reader: CompactReader) -> _PageHeader:
             inside |= _numbers(reader)
         else:
             reader.skip(kind)
-    compressed = told.get(_PAGE_COMPRESSED, 0)
+    if not {_PAGE_BYTES, _PAGE_COMPRESSED} <= told.keys():
+        raise ThriftError("a page has no size")
+    compressed = told[_PAGE_COMPRESSED]
     return _PageHeader(
         length=reader.place + compressed,
         counts=tuple(inside.get(one, 0) for one in _COUNTS),
-        sizes=(compressed, told.get(_PAGE_BYTES, 0), *(inside.get(one, 0) for one in _LEVEL_BYTES)),
+        sizes=(compressed, told[_PAGE_BYTES], *(inside.get(one, 0) for one in _LEVEL_BYTES)),
     )

@@ -69,6 +69,7 @@ class CompactReader:
 
     def fields(self) -> Iterator[tuple[int, int]]:
         """Yield number and type of each field of a struct; the caller takes its value."""
+        self._steps.take()  # also of a struct that is empty: a list may hold millions of them
         field = 0
         while head := self._byte():
             self._steps.take()

@@ -18,8 +18,9 @@ import polars as pl
 import pytest
 import zstandard
 
+from euds import parquet_metadata
 from euds.errors import InputError, OptionError, did_you_mean
-from euds.parquet_metadata import metadata_of
+from euds.parquet_metadata import check_counts, metadata_of
 from euds.reading import read
 
 GOOD = b'{"text": "good"}\n'
@@ -245,6 +246,30 @@ def test_a_list_of_a_table_that_is_longer_than_the_file_asks_for_no_memory(tmp_p
         path.write_bytes(data[: -8 - length] + longer + len(longer).to_bytes(4, "little") + b"PAR1")
         with pytest.raises(InputError, match="longer than what holds it"):
             read(path)
+
+
+def test_a_list_of_millions_of_nothing_is_given_up_soon(monkeypatch):
+    monkeypatch.setattr(parquet_metadata, "_MOST_STEPS", 10_000)
+    count = 50_000  # empty structs, a byte each
+    length = bytes([count & 127 | 128, count >> 7 & 127 | 128, count >> 14])
+    footer = b"\x15\x02\x19\xfc" + length + bytes(count) + b"\x00"
+    data = b"PAR1" + footer + len(footer).to_bytes(4, "little") + b"PAR1"
+    with pytest.raises(parquet_metadata.ImpossibleMetadataError, match="too many parts"):
+        metadata_of(io.BytesIO(data))
+
+
+def test_a_column_of_empty_headers_is_given_up_at_the_first(monkeypatch):
+    reads = []
+
+    class Watched(io.BytesIO):
+        def read(self, *size):
+            reads.append(size)
+            return super().read(*size)
+
+    chunk = parquet_metadata.Chunk(start=0, size=100_000, values=1)
+    with pytest.raises(parquet_metadata.ImpossibleMetadataError, match="no header"):
+        check_counts(Watched(bytes(100_000)), parquet_metadata.Metadata(1, (1,), (chunk,)))
+    assert len(reads) < 10
 
 
 def number_field(value: int) -> bytes:

@@ -12,12 +12,14 @@ from typing import Any
 from euds.damage import FILE_DAMAGE, parse_json
 from euds.errors import ModelError
 from euds.models.gguf_header import check_gguf_header
-from euds.models.memory import read_header
+from euds.models.memory import read_header, stored_parameters
 
-__all__ = ["check_gguf_layers", "check_layers"]
+__all__ = ["check_gguf_layers", "check_layers", "check_size"]
 
 _CLAIM = "the model's settings are not those of its weights"
 _AGAIN = "copy or download the model again"
+_MOST_DESCRIBED = 2  # parameters for one that is there: some are used twice, a head may be new
+_DESCRIBED_ANYWAY = 1_000_000
 
 
 def check_layers(folder: Path) -> None:
@@ -36,6 +38,36 @@ def check_layers(folder: Path) -> None:
     except (*FILE_DAMAGE, ModelError):
         return
     _check(max(_layers(settings), default=0), tensors, where=folder / "config.json")
+
+
+def check_size(auto: Any, folder: Path) -> None:
+    """Check that the settings in a folder describe no much larger model than the weights are of.
+
+    Settings that leave the sizes out describe a model of some usual size, which may be larger than
+    the memory. Nothing is allocated for it here. Quantised weights are not judged: they are packed.
+
+    Raises
+    ------
+    ModelError
+        If they do.
+    """
+    import torch
+    from transformers import AutoConfig
+
+    config: Any = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    if getattr(config, "quantization_config", None) is not None:
+        return
+    with torch.device("meta"):  # shapes without numbers
+        model = auto.from_config(config, trust_remote_code=False)
+    described = sum(one.numel() for one in model.parameters())
+    there = stored_parameters(folder)
+    if described > _MOST_DESCRIBED * there + _DESCRIBED_ANYWAY:
+        raise ModelError(
+            _CLAIM,
+            where=str(folder / "config.json"),
+            got=f"settings of {described:,} parameters, and weights of {there:,}",
+            next_step=_AGAIN,
+        )
 
 
 def check_gguf_layers(path: Path) -> None:

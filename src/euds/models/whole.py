@@ -1,8 +1,7 @@
 """Models all of whose weights are there.
 
-Transformers builds what a model's settings describe, and fills what its file of weights lacks with
-random numbers. A model without its head would give scores that mean nothing; and settings that
-leave the sizes out would give a model of some usual size, which may be larger than the memory.
+Transformers fills what a file of weights lacks with random numbers: a model without its head would
+give scores that mean nothing.
 """
 
 from __future__ import annotations
@@ -12,12 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from euds.errors import ModelError
-from euds.models.memory import stored_parameters
+from euds.models.layers import check_size
 
-__all__ = ["check_size", "load_whole", "require_weights"]
-
-_MOST = 2  # parameters described for one that is there: some are used twice, a head may be new
-_ANYWAY = 1_000_000
+__all__ = ["load_whole", "require_weights"]
 
 
 def load_whole(
@@ -72,33 +68,4 @@ def require_weights(lacking: list[str], *, use: str, where: str) -> None:
             where=where,
             got=f"no {min(lacking)}{more}",
             next_step=f"name a model that was saved as a {use}, or save it again as a whole",
-        )
-
-
-def check_size(auto: Any, folder: Path) -> None:
-    """Check that the settings in a folder describe no much larger model than the weights are of.
-
-    Nothing is allocated for it. Quantised weights are not judged: they are packed.
-
-    Raises
-    ------
-    ModelError
-        If they do.
-    """
-    import torch
-    from transformers import AutoConfig
-
-    config: Any = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    if getattr(config, "quantization_config", None) is not None:
-        return
-    with torch.device("meta"):  # shapes without numbers
-        model = auto.from_config(config, trust_remote_code=False)
-    described = sum(one.numel() for one in model.parameters())
-    there = stored_parameters(folder)
-    if described > _MOST * there + _ANYWAY:
-        raise ModelError(
-            "the model's settings are not those of its weights",
-            where=str(folder / "config.json"),
-            got=f"settings of {described:,} parameters, and weights of {there:,}",
-            next_step="copy or download the model again",
         )

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from euds.errors import ModelError
 from euds.models.extras import quiet_transformers, readable_load_errors
+from euds.models.layers import check_size
 from euds.models.network import attention_on, best_device
-from euds.models.whole import check_size
 from euds.proof.goals import Goal
 
 __all__ = ["InitialModel", "global_random_state_kept", "load_tokenizer"]
