@@ -257,6 +257,11 @@ def test_a_gguf_file_that_leaves_a_size_out_gets_no_usual_one_instead(name):
     assert not put("gguf", whole.replace(name.encode(), other.encode()))
 
 
+def test_a_gguf_file_that_lacks_weights_gets_no_random_ones():
+    (whole,) = target("gguf").seeds
+    assert not put("gguf", whole.replace(b"blk.0.attn_q.weight", b"blk.0.attn_x.weight"))
+
+
 @pytest.mark.parametrize("size", [2**63, 2**40, 100])
 def test_a_header_of_weights_that_is_longer_than_its_file(size, tmp_path):
     assert not put("safetensors", size.to_bytes(8, "little") + b"{}")
