@@ -7,7 +7,8 @@ Rows are words drawn from the words of the ``tweets`` data set, as many as its r
 1. Information entropy, all cores, against a plain loop on one core; the two in turn.
 2. From a file to a selected file, against DSIR. It is there after:
    pip install --no-deps --target build/peers data-selection==1.0.3 nltk regex joblib tqdm
-3. Whole runs of more and more rows, and selecting once more from each: how time and memory grow.
+3. Whole runs of more and more rows, and selecting once more from each: how time and memory grow;
+   and runs of long rows, forty times as many words in each: texts should take no memory.
 4. Selecting from a million scores that are there: in Python, and the command with all that it
    writes, without the subset, without subset and report.
 
@@ -22,6 +23,7 @@ import os
 import platform
 import random
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
@@ -55,10 +57,12 @@ LONG_RUN_ROWS = 1_000_000
 KEEP = 0.16
 TARGET_ROWS = 2_000
 MOST_WORDS = 128
+LONG_ROWS = (100_000, 1_000_000)
+TIMES_AS_LONG = 40
 
 
-def write_rows(path: Path, rows: int) -> None:
-    """Write made-up rows whose words and lengths are those of the tweets."""
+def write_rows(path: Path, rows: int, *, times_as_long: int = 1) -> None:
+    """Write made-up rows whose words and lengths are those of the tweets, or so much longer."""
     source = path.with_name("tweets.jsonl")
     datasets.write("tweets", source)
     with source.open(encoding="utf-8") as stream:
@@ -67,7 +71,7 @@ def write_rows(path: Path, rows: int) -> None:
     rng = random.Random(0)
     with path.open("w", encoding="utf-8") as stream:
         for index in range(rows):
-            text = " ".join(rng.choices(words, k=len(rng.choice(texts))))
+            text = " ".join(rng.choices(words, k=times_as_long * len(rng.choice(texts))))
             stream.write(json.dumps({"number": index, "text": text}) + "\n")
 
 
@@ -201,9 +205,9 @@ def select_file(path: Path, out: Path, keep: int) -> None:
     euds.select(pool, scores, keep=str(keep), rule="ie").write(out)
 
 
-def run_command(folder: Path, rows: int) -> tuple[str, ...]:
-    """Return the whole command for a pool of some size; its run folder is ``run-<rows>``."""
-    pool, run = str(folder / f"{rows}.jsonl"), str(folder / f"run-{rows}")
+def run_command(folder: Path, name: int | str) -> tuple[str, ...]:
+    """Return the whole command for a pool of some name; its run folder is ``run-<name>``."""
+    pool, run = str(folder / f"{name}.jsonl"), str(folder / f"run-{name}")
     return ("run", pool, "--scores", "ie", "--rule", "ie", "--keep", str(KEEP), "--out", run)
 
 
@@ -222,6 +226,25 @@ def growth(folder: Path, sizes: list[int]) -> list[dict[str, Any]]:
             mib = one["peak_mib"] - results[-1]["peak_mib"]
             one["microseconds_per_added_row"] = round(1e6 * seconds / more, 1)
             one["bytes_per_added_row"] = round(mib * 2**20 / more)
+        results.append(one)
+    return results
+
+
+def long_rows(folder: Path, sizes: list[int]) -> list[dict[str, Any]]:
+    """Run the whole command on pools of long rows, and select once more from each."""
+    results = []
+    for rows in sizes:
+        name = f"long-{rows}"
+        path = folder / f"{name}.jsonl"
+        write_rows(path, rows, times_as_long=TIMES_AS_LONG)
+        one: dict[str, Any] = {
+            "rows": rows,
+            "megabytes": round(path.stat().st_size / 1e6),
+            **measured(*run_command(folder, name)),
+            "select": measured(*select_again(folder, name)),
+        }
+        path.unlink()
+        shutil.rmtree(folder / f"run-{name}")
         results.append(one)
     return results
 
@@ -248,9 +271,9 @@ def selecting(run: Path) -> dict[str, Any]:
     }
 
 
-def select_again(folder: Path, rows: int) -> tuple[str, ...]:
+def select_again(folder: Path, name: int | str) -> tuple[str, ...]:
     """Return the command that selects from the scores of a run that is there."""
-    return ("select", str(folder / f"run-{rows}"), "--rule", "ie", "--keep", str(KEEP))
+    return ("select", str(folder / f"run-{name}"), "--rule", "ie", "--keep", str(KEEP))
 
 
 def select_command(folder: Path, rows: int) -> dict[str, Any]:
@@ -292,6 +315,7 @@ def main() -> None:
             "polars": pl.__version__,
             # First, while this process is small; see `measured`.
             "run --scores ie": growth(folder, sizes),
+            "long rows": long_rows(folder, [rows for rows in LONG_ROWS if rows <= arguments.most]),
             "select again": select_command(folder, again),
             "information entropy": information_entropy(path),
             "from file to file": against_dsir(path, arguments.rows),

@@ -68,6 +68,19 @@ def row_figures(rows: dict[str, Any]) -> list[str]:
         f"{one['select']['seconds']} | {one['select']['peak_mib']:,} | {selecting[one['rows']]} |"
         for one in rows["run --scores ie"]
     ]
+    lines += [
+        "",
+        "The same with long rows:",
+        "",
+        "| rows | MB of JSONL | seconds | peak memory, MiB | `euds select` again, seconds "
+        "| its peak, MiB |",
+        "|---|---|---|---|---|---|",
+        *(
+            f"| {one['rows']:,} | {one['megabytes']:,} | {one['seconds']} | {one['peak_mib']:,} | "
+            f"{one['select']['seconds']} | {one['select']['peak_mib']:,} |"
+            for one in rows["long rows"]
+        ),
+    ]
     again = rows["select again"]
     least, without = again["--no-subset --no-report"], again["--no-subset"]
     lines += [

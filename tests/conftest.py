@@ -41,7 +41,7 @@ def make_pool(texts: list[str], *, ids: list[str] | None = None, labels=None) ->
         schema=POOL_SCHEMA,
     )
     records = pl.DataFrame({"record": [f'{{"n": {index}}}' for index in range(rows)]})
-    return Pool(frame, records, Source("jsonl", ".jsonl"))
+    return Pool.of(frame, records, Source("jsonl", ".jsonl"))
 
 
 @contextlib.contextmanager

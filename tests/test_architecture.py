@@ -26,6 +26,7 @@ LAYERS = [
     "damage",
     "file_systems",
     "entropy",
+    "temporary_file",
     "records",
     "pool",
     "languages",

@@ -384,7 +384,7 @@ def test_what_cannot_be_removed_is_an_error_that_tells_where(cache, ours, monkey
 
 
 def test_a_pool_without_texts_cannot_tell_what_to_forget(ours):
-    bare = euds.Pool(
+    bare = euds.Pool.of(
         ours.frame.with_columns(text=pl.lit(None, pl.String)), ours.records, ours.source
     )
     with pytest.raises(InputError, match="without texts"):

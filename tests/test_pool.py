@@ -14,7 +14,7 @@ TEXTS = ["one", "two", "tö", "two"]
 
 def test_a_fingerprint_is_of_ids_and_keys_in_any_order():
     pool = make_pool(TEXTS)
-    mixed = Pool(pool.frame[[2, 0, 3, 1]], pool.records[[2, 0, 3, 1]], pool.source)
+    mixed = Pool.of(pool.frame[[2, 0, 3, 1]], pool.records[[2, 0, 3, 1]], pool.source)
     assert mixed.fingerprint == pool.fingerprint
     digest = hashlib.blake2b(digest_size=16)
     for index, text in enumerate(TEXTS):
@@ -43,7 +43,9 @@ def test_a_key_that_is_no_hash_is_damage(tmp_path, damaged):
     pool = make_pool(TEXTS)
     key = pool.frame["key"][1]
     broken = pool.frame["key"].replace({key: key[:8] + damaged + key[9:]})
-    Pool(pool.frame.with_columns(broken), pool.records, pool.source).save(tmp_path / "pool.parquet")
+    Pool.of(pool.frame.with_columns(broken), pool.records, pool.source).save(
+        tmp_path / "pool.parquet"
+    )
     with pytest.raises(DamagedFileError, match="no hash"):
         Pool.load(tmp_path / "pool.parquet")
 

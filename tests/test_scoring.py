@@ -98,7 +98,7 @@ def with_contexts(pool, contexts):
     frame = pool.frame.with_columns(
         key=pl.Series(keys), context=pl.Series(contexts, dtype=pl.String)
     )
-    return Pool(frame, pool.records, pool.source)
+    return Pool.of(frame, pool.records, pool.source)
 
 
 def test_the_second_reading_is_made_and_paid_only_if_it_is_asked_for(tmp_path):

@@ -455,7 +455,7 @@ def test_a_pool_cannot_write_outside_the_folder_of_its_subset(tmp_path, place):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.txt").write_text("text")
     pool = read(tmp_path / "in")
-    hostile = Pool(pool.frame, pool.records.with_columns(path=pl.lit(place)), pool.source)
+    hostile = Pool.of(pool.frame, pool.records.with_columns(path=pl.lit(place)), pool.source)
     with pytest.raises(InputError, match="leads out"):
         write_subset(hostile, hostile.frame["id"], tmp_path / "deep" / "subset")
     assert not list(tmp_path.rglob("out.txt"))

@@ -144,7 +144,7 @@ def test_the_input_is_never_overwritten(folder, pool, tmp_path):
 def test_paths_that_lead_out_of_the_folder_are_refused(folder, tmp_path):
     pool = read(folder[0])
     records = pool.records.with_columns(path=pl.lit("../../outside.txt"))
-    evil = type(pool)(pool.frame, records, pool.source)
+    evil = type(pool).of(pool.frame, records, pool.source)
     with pytest.raises(InputError, match="leads out"):
         write_subset(evil, pool.frame["id"][:1], tmp_path / "deep" / "out")
     assert not (tmp_path / "outside.txt").exists()

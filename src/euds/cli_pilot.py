@@ -287,7 +287,7 @@ def _nothing_to_learn(pool: "Pool", table: "ScoreTable | None", asking: _Asking)
     from euds.proof.learning_curve import LEAST_LABELLED
 
     got = (
-        f"{pool.frame['label'].count():,} of {len(pool):,} rows with a label, "
+        f"{pool.rows['label'].count():,} of {len(pool):,} rows with a label, "
         f"{len(pool.label_names):,} different ones"
     )
     if table is not None:

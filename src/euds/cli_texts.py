@@ -55,13 +55,19 @@ def with_texts(pool: "Pool", inputs: Sequence[str], run: Path) -> "Pool":
 
 def _rows_of(pool: "Pool", whole: "Pool") -> "Pool | None":
     """Return the rows of an input that a pool is made of, in its order; None if one is missing."""
-    places = whole.frame.select("id", "key").with_row_index("at")
-    rows = pool.frame.select("id", "key").join(
+    places = whole.rows.select("id", "key").with_row_index("at")
+    rows = pool.rows.select("id", "key").join(
         places, on=["id", "key"], how="left", maintain_order="left"
     )["at"]
     if rows.has_nulls():
         return None
-    return replace(pool, frame=whole.frame[rows], raw=whole.records[rows], source=whole.source)
+    return replace(
+        pool,
+        rows=whole.rows[rows],
+        wording=whole.wording.arrange(rows),
+        raw=whole.raw.arrange(rows),
+        source=whole.source,
+    )
 
 
 def _not_to_be_had(run: Path, got: str) -> InputError:

@@ -12,16 +12,18 @@ from typing import IO, Any
 import polars as pl
 import zstandard
 
-from euds.parquet_metadata import ImpossibleMetadataError, check_counts, metadata_of
+from euds.parquet_metadata import ImpossibleMetadataError, Metadata, check_counts, metadata_of
 
 __all__ = [
     "FILE_DAMAGE",
     "UNREADABLE",
     "DamagedFileError",
     "first_line",
+    "parquet_groups",
     "parse_json",
     "read_parquet",
     "read_parquet_columns",
+    "read_parquet_group",
     "read_parquet_metadata",
 ]
 
@@ -67,6 +69,37 @@ def read_parquet(source: Path | IO[bytes], columns: Sequence[str] | None = None)
         return pl.read_parquet(source, columns=some, glob=False)  # a name may hold a star
 
 
+def parquet_groups(stream: IO[bytes]) -> tuple[pl.Schema, list[int]]:
+    """Return the columns of a Parquet file, and the rows of each of its row groups.
+
+    Raises
+    ------
+    OSError, polars.exceptions.PolarsError, DamagedFileError
+        See `FILE_DAMAGE`.
+    """
+    metadata = _check_metadata(stream, counts=True)
+    with _panics_as_damage():
+        schema = pl.read_parquet_schema(stream)
+    return pl.Schema(schema), [] if metadata is None else list(metadata.rows)
+
+
+def read_parquet_group(
+    stream: IO[bytes], columns: Sequence[str], *, start: int, rows: int
+) -> pl.DataFrame:
+    """Return columns of the rows from ``start`` on; `parquet_groups` tells where groups begin.
+
+    Raises
+    ------
+    OSError, polars.exceptions.PolarsError, DamagedFileError
+        See `FILE_DAMAGE`.
+    """
+    with _panics_as_damage():
+        part = pl.scan_parquet(stream).select(columns).slice(start, rows).collect()
+    if part.height != rows:
+        raise DamagedFileError("it has fewer rows than it says")
+    return part
+
+
 def read_parquet_columns(path: Path) -> list[str]:
     """Return the names of the columns in a Parquet file.
 
@@ -102,7 +135,7 @@ def _panics_as_damage() -> Iterator[None]:
         raise DamagedFileError(first_line(panic)) from panic
 
 
-def _check_metadata(source: Path | IO[bytes], *, counts: bool = False) -> None:
+def _check_metadata(source: Path | IO[bytes], *, counts: bool = False) -> Metadata | None:
     """Check what would end the process without an exception; see `euds.parquet_metadata`."""
     with source.open("rb") if isinstance(source, Path) else nullcontext(source) as stream:
         try:
@@ -113,6 +146,7 @@ def _check_metadata(source: Path | IO[bytes], *, counts: bool = False) -> None:
             raise DamagedFileError(str(error)) from error
     if metadata is not None and metadata.depth > _DEEPEST:
         raise DamagedFileError(f"its columns are nested too deeply: {metadata.depth:,} levels")
+    return metadata
 
 
 def parse_json(content: str | bytes) -> Any:

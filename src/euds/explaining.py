@@ -37,7 +37,7 @@ def find_id(pool: Pool, name: str) -> str:
     InputError
         If there is none, or several.
     """
-    ids = pool.frame["id"]
+    ids = pool.rows["id"]
     if (ids == name).any():
         return name
     matches = ids.filter(ids.str.starts_with(name)).to_list() if name else []
@@ -56,7 +56,9 @@ def find_id(pool: Pool, name: str) -> str:
 
 def explain(pool: Pool, table: ScoreTable, selection: pl.DataFrame, sample_id: str) -> str:
     """Tell a row's whole story: where it came from, its scores, what became of it and why."""
-    sample = pool.frame.row(by_predicate=pl.col("id") == sample_id, named=True)
+    at = pool.rows.select(pl.col("id") == sample_id).to_series().arg_true()
+    sample = pool.rows.row(at[0], named=True)
+    text = pool.wording.take(at, columns=["text"])["text"][0]
     scores = table.frame.row(by_predicate=pl.col("id") == sample_id, named=True)
     chosen = selection.row(by_predicate=pl.col("id") == sample_id, named=True)
     place = f"{sample['file']}, line {sample['line']}"
@@ -69,10 +71,10 @@ def explain(pool: Pool, table: ScoreTable, selection: pl.DataFrame, sample_id: s
     told = _scores_told(scores, chosen)
     if told:
         lines.append(f"Its scores: {'; '.join(told)}.")
-    if sample["text"] is None:
+    if text is None:
         lines.append("Its text is not kept in this run (--no-texts).")
     else:
-        lines.append(f"Its text begins: {shorten(sample['text'])!r}")
+        lines.append(f"Its text begins: {shorten(text)!r}")
     return "\n".join(lines)
 
 

@@ -1,8 +1,9 @@
 """The pool of samples, and the part of it that a scorer may see.
 
 A `Pool` is everything that was read: texts, the user's other columns, where each row came from, and
-the rows that were refused. `Texts` is what scorers get: texts and contexts under a key, each
-distinct pair once. It has no label, no id and no file, so that no score can depend on them.
+the rows that were refused. Of a large pool the texts lie in a file, and are read part by part (see
+`euds.records`). `Texts` is what scorers get: texts and contexts under a key, each distinct pair
+once. It has no label, no id and no file, so that no score can depend on them.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import functools
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Literal, get_args
@@ -25,9 +26,25 @@ from euds.damage import (
     read_parquet_columns,
     read_parquet_metadata,
 )
-from euds.records import Records, RecordsAside
+from euds.records import (
+    HeldRecords,
+    ParquetRecords,
+    Records,
+    side_by_side,
+    write_parquet_in_parts,
+)
 
-__all__ = ["POOL_SCHEMA", "REJECTED_SCHEMA", "Pool", "Source", "Texts", "text_key"]
+__all__ = [
+    "POOL_SCHEMA",
+    "REJECTED_SCHEMA",
+    "ROW_SCHEMA",
+    "WORDING_SCHEMA",
+    "Pool",
+    "Source",
+    "Texts",
+    "shared",
+    "text_key",
+]
 
 Format = Literal["jsonl", "csv", "tsv", "parquet", "folder"]
 
@@ -40,6 +57,8 @@ POOL_SCHEMA = {
     "file": pl.String,
     "line": pl.UInt32,
 }
+WORDING_SCHEMA = {name: POOL_SCHEMA[name] for name in ("text", "context")}
+ROW_SCHEMA = {name: kind for name, kind in POOL_SCHEMA.items() if name not in WORDING_SCHEMA}
 REJECTED_SCHEMA = {
     "file": pl.String,
     "line": pl.UInt32,
@@ -71,6 +90,12 @@ def text_key(text: str, context: str | None = None) -> str:
     digest.update(b"|")
     digest.update(text.encode())
     return digest.hexdigest()
+
+
+def shared(names: pl.Series) -> pl.Series:
+    """Return a column of few distinct names, each of them held once instead of once a row."""
+    distinct = names.unique().sort()
+    return distinct.gather(distinct.search_sorted(names))
 
 
 @dataclass(frozen=True)
@@ -131,6 +156,10 @@ class Texts:
     def __len__(self) -> int:
         return self.frame.height
 
+    def parts(self) -> Iterator[pl.DataFrame]:
+        """Yield the rows of ``frame`` some at a time, in any order; long texts need no memory."""
+        yield from HeldRecords(self.frame).parts()
+
     @property
     def keys(self) -> list[str]:
         """The keys, sorted."""
@@ -180,21 +209,50 @@ class Texts:
         return Texts(self.frame.filter(pl.col("key").is_in(pl.Series(keys, dtype=pl.String))))
 
 
+class _TextsInParts(Texts):
+    """The texts of a large pool: no more of them are in memory than someone asks for.
+
+    Parameters
+    ----------
+    keys : polars.Series
+        The key of each row of the pool.
+    wording : Records
+        Text and context of each.
+    """
+
+    def __init__(self, keys: pl.Series, wording: Records) -> None:
+        self._keys = HeldRecords(keys.to_frame("key"))
+        self._wording = wording
+        self._is_first = keys.is_first_distinct()
+
+    def __len__(self) -> int:
+        return int(self._is_first.sum())
+
+    def parts(self) -> Iterator[pl.DataFrame]:
+        for keys, wording in side_by_side(self._keys, self._wording, mask=self._is_first):
+            yield keys.hstack(wording)
+
+    @functools.cached_property
+    def frame(self) -> pl.DataFrame:
+        return pl.concat(self.parts()).sort("key")
+
+
 @dataclass(frozen=True)
 class Pool:
     """The samples to select from; immutable.
 
     Parameters
     ----------
-    frame : polars.DataFrame
-        One row a sample, in input order, with the columns of `POOL_SCHEMA`: ``id`` (unique),
-        ``key`` (the hash of text and context), ``text``, ``context`` and ``label`` (null where
-        there is none), ``file`` and ``line`` (where the sample came from, counted from 1).
-    raw : polars.DataFrame or StoredRecords
-        One row a sample, in the same order: what is written back, in memory or, of a large pool,
-        in a temporary file. For JSONL, CSV and TSV one column ``record`` with the record exactly as
-        it was read, without its line end; for Parquet the original columns; for a folder ``path``,
-        relative to the folder, and ``bytes``.
+    rows : polars.DataFrame
+        One row a sample, in input order, with the columns of `ROW_SCHEMA`: ``id`` (unique), ``key``
+        (the hash of text and context), ``label`` (null where there is none), ``file`` and ``line``
+        (where the sample came from, counted from 1).
+    wording : Records
+        ``text`` and ``context`` (null where there is none) of each sample, in the same order.
+    raw : Records
+        What is written back of each sample, in the same order. For JSONL, CSV and TSV one column
+        ``record`` with the record exactly as it was read, without its line end; for Parquet the
+        original columns; for a folder ``path``, relative to the folder, and ``bytes``.
     source : Source
         How the input was written.
     rejected : polars.DataFrame
@@ -202,46 +260,92 @@ class Pool:
         characters).
     """
 
-    frame: pl.DataFrame
+    rows: pl.DataFrame
+    wording: Records
     raw: Records
     source: Source
     rejected: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=REJECTED_SCHEMA))
 
     def __post_init__(self) -> None:
-        if dict(self.frame.schema) != POOL_SCHEMA:
-            raise ValueError(f"frame must have the columns {POOL_SCHEMA}; got {self.frame.schema}")
-        if self.frame.height != self.raw.height:
-            raise ValueError(f"{self.frame.height} samples, but {self.raw.height} records")
+        for name, table, expected in (
+            ("rows", self.rows, ROW_SCHEMA),
+            ("wording", self.wording, WORDING_SCHEMA),
+        ):
+            if dict(table.schema) != expected:
+                raise ValueError(f"{name} must have the columns {expected}; got {table.schema}")
+        for name, records in (("texts", self.wording), ("records", self.raw)):
+            if self.rows.height != records.height:
+                raise ValueError(f"{self.rows.height} samples, but {records.height} {name}")
+
+    @classmethod
+    def of(
+        cls,
+        frame: pl.DataFrame,
+        records: pl.DataFrame,
+        source: Source,
+        rejected: pl.DataFrame | None = None,
+    ) -> Pool:
+        """Return a pool of tables in memory: ``frame`` with the columns of `POOL_SCHEMA`."""
+        if dict(frame.schema) != POOL_SCHEMA:
+            raise ValueError(f"frame must have the columns {POOL_SCHEMA}; got {frame.schema}")
+        return cls(
+            frame.select(list(ROW_SCHEMA)),
+            HeldRecords(frame.select(list(WORDING_SCHEMA))),
+            HeldRecords(records),
+            source,
+            pl.DataFrame(schema=REJECTED_SCHEMA) if rejected is None else rejected,
+        )
 
     def __len__(self) -> int:
-        return self.frame.height
+        return self.rows.height
+
+    @property
+    def frame(self) -> pl.DataFrame:
+        """The rows with their texts, all in memory; those of a large pool are read every time."""
+        return self.rows.hstack(self.wording.read().get_columns()).select(list(POOL_SCHEMA))
 
     @property
     def records(self) -> pl.DataFrame:
-        """All records, see ``raw``; those of a large pool are read every time."""
-        return self.raw if isinstance(self.raw, pl.DataFrame) else self.raw.read()
+        """All records, see ``raw``, in memory; those of a large pool are read every time."""
+        return self.raw.read()
 
-    @property
+    @functools.cached_property
     def has_texts(self) -> bool:
         """Whether the texts are there; a run with ``--no-texts`` keeps none."""
-        return not self.frame["text"].has_nulls()
+        first = next(self.wording.parts(columns=["text"]), None)
+        return first is None or not first["text"].has_nulls()
 
     @property
     def texts(self) -> Texts:
         """The distinct (text, context) pairs, without labels: what scorers get."""
+        if not isinstance(self.wording, HeldRecords):
+            return _TextsInParts(self.rows["key"], self.wording)
         distinct = self.frame.select("key", "text", "context").unique("key")
         return Texts(distinct.sort("key", "context"))  # by two columns, see `fingerprint`
+
+    @functools.cached_property
+    def text_bytes(self) -> int:
+        """The length of all texts, in bytes of UTF-8."""
+        parts = self.wording.parts(columns=["text"])
+        return sum(int(part["text"].str.len_bytes().sum()) for part in parts)
+
+    @property
+    def characters(self) -> pl.Series:
+        """The number of characters of each text."""
+        parts = self.wording.parts(columns=["text"])
+        nothing = pl.Series("text", [], dtype=pl.UInt32)
+        return pl.concat([nothing, *(part["text"].str.len_chars() for part in parts)])
 
     @property
     def label_names(self) -> tuple[str, ...]:
         """The distinct label names, sorted; no sample's own label can be told from them."""
-        return tuple(sorted(self.frame["label"].drop_nulls().unique().to_list()))
+        return tuple(sorted(self.rows["label"].drop_nulls().unique().to_list()))
 
     @functools.cached_property
     def fingerprint(self) -> str:
         """A hash over ids, texts and contexts that does not depend on the order of the rows."""
         # Ids are unique; but Polars sorts two columns of strings much faster than one.
-        rows = self.frame.select("id", "key").sort("id", "key")
+        rows = self.rows.select("id", "key").sort("id", "key")
         told = pl.format("{}:{}{}", pl.col("id").str.len_chars(), "id", "key").str.join("")
         digest = hashlib.blake2b(digest_size=16)
         for part in rows.iter_slices(_HASHED_ROWS):
@@ -250,12 +354,13 @@ class Pool:
 
     def without_texts(self) -> Pool:
         """Return the pool with ids, keys and places only: no text, context, label or record."""
-        nothing = pl.lit(None, dtype=pl.String)
+        nothing = pl.repeat(None, len(self), dtype=pl.String, eager=True)
         return replace(
             self,
-            frame=self.frame.with_columns(text=nothing, context=nothing, label=nothing),
-            raw=self.frame.select("id").with_columns(record=nothing).drop("id"),
-            rejected=self.rejected.with_columns(raw=nothing),
+            rows=self.rows.with_columns(label=nothing),
+            wording=HeldRecords(pl.DataFrame({"text": nothing, "context": nothing})),
+            raw=HeldRecords(pl.DataFrame({"record": nothing})),
+            rejected=self.rejected.with_columns(raw=pl.lit(None, dtype=pl.String)),
         )
 
     def take(self, mask: pl.Series) -> Pool:
@@ -263,18 +368,31 @@ class Pool:
 
         Their records go with them; ``rejected``, which tells of the reading, stays as it is.
         """
-        return replace(self, frame=self.frame.filter(mask), raw=self.raw.filter(mask))
+        return replace(
+            self,
+            rows=self.rows.filter(mask),
+            wording=self.wording.keep(mask),
+            raw=self.raw.keep(mask),
+        )
 
     def save(self, path: Path) -> None:
         """Write the pool to one Parquet file that `load` reads; ``rejected`` is not part of it."""
-        frame = self.frame.hstack(
-            self.records.rename(lambda name: f"{_RECORD_PREFIX}{name}").get_columns()
+        records = {f"{_RECORD_PREFIX}{name}": kind for name, kind in self.raw.schema.items()}
+        named = dict(zip(self.raw.schema, records, strict=True))
+        tables = side_by_side(HeldRecords(self.rows), self.wording, self.raw)
+        write_parquet_in_parts(
+            (
+                rows.hstack(wording).select(list(POOL_SCHEMA)).hstack(raw.rename(named))
+                for rows, wording, raw in tables
+            ),
+            path,
+            schema=pl.Schema([*POOL_SCHEMA.items(), *records.items()]),
+            rows_per_group=min(self.wording.longest_part, self.raw.longest_part),
+            metadata={
+                _SOURCE_METADATA: json.dumps(asdict(self.source)),
+                _FINGERPRINT_METADATA: self.fingerprint,
+            },
         )
-        metadata = {
-            _SOURCE_METADATA: json.dumps(asdict(self.source)),
-            _FINGERPRINT_METADATA: self.fingerprint,
-        }
-        frame.write_parquet(path, metadata=metadata)
 
     @classmethod
     def load(cls, path: Path, *, rejected: pl.DataFrame | None = None) -> Pool:
@@ -288,11 +406,24 @@ class Pool:
         metadata = read_parquet_metadata(path)
         source = _parse_source(metadata[_SOURCE_METADATA])
         names = read_parquet_columns(path)
-        records = _load_records(path, names, source)  # first: it makes room again
-        frame = read_parquet(path, [name for name in POOL_SCHEMA if name in names])
-        _check_samples(frame)
+        rows = read_parquet(path, [name for name in ROW_SCHEMA if name in names])
+        _check_rows(rows)
+        records = {
+            name.removeprefix(_RECORD_PREFIX): name
+            for name in names
+            if name.startswith(_RECORD_PREFIX)
+        }
+        wording = ParquetRecords(path, {name: name for name in WORDING_SCHEMA}, _check_wording)
+        raw = ParquetRecords(path, records, functools.partial(_check_records, source=source))
+        _check_schemas(wording, raw, source)
         refused = pl.DataFrame(schema=REJECTED_SCHEMA) if rejected is None else rejected
-        pool = cls(frame.select(list(POOL_SCHEMA)), records, source, refused)
+        pool = cls(
+            rows.select(list(ROW_SCHEMA)).with_columns(shared(rows["file"])),
+            wording.held_if_small(),
+            raw.held_if_small(),
+            source,
+            refused,
+        )
         if _FINGERPRINT_METADATA in metadata:
             # What was saved with the rows need not be made of them again: that takes a sort.
             vars(pool)["fingerprint"] = metadata[_FINGERPRINT_METADATA]
@@ -324,34 +455,39 @@ def _parse_source(text: str) -> Source:
     return Source(**{**told, "columns": tuple(columns)})
 
 
-def _load_records(path: Path, columns: Sequence[str], source: Source) -> Records:
-    names = [name for name in columns if name.startswith(_RECORD_PREFIX)]
-    records = read_parquet(path, names).rename(lambda name: name.removeprefix(_RECORD_PREFIX))
-    _check_records(records, source)
-    aside = RecordsAside()
-    aside.add(records)
-    return aside.finish()
-
-
-def _check_records(records: pl.DataFrame, source: Source) -> None:
-    if source.format == "parquet":
-        return
+def _check_schemas(wording: Records, raw: Records, source: Source) -> None:
+    if dict(wording.schema) != WORDING_SCHEMA:
+        raise DamagedFileError("the columns of the texts have other types")
     folder = {"path": pl.String(), "bytes": pl.Binary()}
-    expected = folder if source.format == "folder" else {"record": pl.String()}
-    if dict(records.schema) == {"record": pl.String} and records["record"].is_null().all():
-        return  # a run with --no-texts keeps none
-    if dict(records.schema) != expected or sum(records.null_count().row(0)):
+    record = {"record": pl.String()}
+    expected = {"parquet": raw.schema, "folder": folder}.get(source.format, record)
+    # A run with --no-texts keeps none, of whatever format.
+    if dict(raw.schema) not in (dict(expected), record):
         raise DamagedFileError("the records are not those of the format")
 
 
-def _check_samples(frame: pl.DataFrame) -> None:
-    needed = frame.select(list(POOL_SCHEMA))
-    if dict(needed.schema) != POOL_SCHEMA:
-        raise DamagedFileError("the columns of the samples have other types")
-    missing = needed.select("id", "key", "file", "line").null_count()
+def _check_wording(part: pl.DataFrame) -> None:
     # All texts are there, or none is: a run with --no-texts keeps none.
-    if sum(missing.row(0)) or needed["text"].null_count() not in (0, needed.height):
-        raise DamagedFileError("samples without an id, a key, a text or a place")
+    if "text" in part.columns and part["text"].null_count() not in (0, part.height):
+        raise DamagedFileError("samples without a text")
+
+
+def _check_records(part: pl.DataFrame, *, source: Source) -> None:
+    if source.format == "parquet":
+        return
+    nulls = dict(zip(part.columns, part.null_count().row(0), strict=True))
+    is_bare = nulls == {"record": part.height}
+    is_other = source.format == "folder" and "record" in nulls
+    if not is_bare and (is_other or any(nulls.values())):
+        raise DamagedFileError("the records are not those of the format")
+
+
+def _check_rows(rows: pl.DataFrame) -> None:
+    needed = rows.select(list(ROW_SCHEMA))
+    if dict(needed.schema) != ROW_SCHEMA:
+        raise DamagedFileError("the columns of the samples have other types")
+    if sum(needed.select("id", "key", "file", "line").null_count().row(0)):
+        raise DamagedFileError("samples without an id, a key or a place")
     if not needed["key"].str.contains(_KEY).all():
         raise DamagedFileError("a sample's key is no hash")
     if needed["id"].is_duplicated().any():

@@ -357,6 +357,8 @@ class RunFolder:
             RunFolder.open(self.path)
         pool, table = self.load_pool(), self.load_scores()
         same = table.provenance.get("pool") == pool.fingerprint
+        if table.frame["id"].equals(pool.rows["id"]):  # and then they need be held only once
+            table = ScoreTable(table.frame.with_columns(pool.rows["id"]), table.provenance)
         if not (same and _same_ids(pool, table.frame)):
             raise InputError(
                 "the pool and the scores of this folder are not of one run",
@@ -440,7 +442,8 @@ def _read_selection(path: Path) -> pl.DataFrame:
 
 
 def _same_ids(pool: Pool, frame: pl.DataFrame) -> bool:
-    return frame.height == len(pool) and frame["id"].sort().equals(pool.frame["id"].sort())
+    ids, own = frame["id"], pool.rows["id"]
+    return ids.equals(own) or (len(ids) == len(own) and ids.sort().equals(own.sort()))
 
 
 def this_machine() -> dict[str, Any]:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, get_args
 
+import polars as pl
+
 from euds.engines.base import Engine
 from euds.engines.local import LocalEngine
 from euds.errors import OptionError, check_settings, did_you_mean
@@ -191,17 +193,37 @@ def _score(
     pool: Pool, scorers: Sequence[Scorer], measurer: Measurer, provenance: dict[str, Any]
 ) -> ScoreTable:
     texts = pool.texts
-    frame = pool.frame.select("id", "key")
+    frame = pool.rows.select("id", "key")
     provenance["spent_seconds"] = {}
     for scorer in scorers:
         started, stages = time.perf_counter(), len(measurer.stages)
         columns = scorer.score(texts, measurer)
         taken = time.perf_counter() - started
         provenance["spent_seconds"][scorer.name] = _spent(taken, measurer.stages[stages:])
-        frame = frame.join(columns.frame, on="key", how="left", maintain_order="left")
+        found = columns.frame[_places(frame["key"], columns.frame["key"])]
+        frame = frame.hstack(found.drop("key").get_columns())
         provenance[scorer.name] = columns.notes
     provenance["stages"] = [asdict(stage) for stage in measurer.stages]
     return ScoreTable(frame.drop("key"), provenance)
+
+
+def _places(keys: pl.Series, distinct: pl.Series) -> pl.Series:
+    """Return for each key its place among the distinct ones.
+
+    Those of a large pool stand in the order of its rows: then only repeats are looked up, since a
+    table to look up millions of keys in takes more memory than the pool.
+    """
+    is_first = keys.is_first_distinct()
+    if not keys.filter(is_first).equals(distinct):
+        return distinct.search_sorted(keys)  # those of a small one are sorted
+    places = is_first.cast(pl.UInt32).cum_sum() - 1
+    repeated = keys.filter(~is_first)
+    if repeated.is_empty():
+        return places
+    known = pl.DataFrame({"key": distinct, "place": pl.arange(len(distinct), eager=True)})
+    known = known.filter(pl.col("key").is_in(repeated.unique().implode()))
+    looked_up = repeated.to_frame("key").join(known, on="key", how="left", maintain_order="left")
+    return places.scatter((~is_first).arg_true(), looked_up["place"])
 
 
 def _spent(taken: float, stages: Sequence[StageRecord]) -> float:
@@ -240,7 +262,8 @@ def make_scorers(
 
 
 def _check_contexts(pool: Pool) -> None:
-    if not pool.frame["context"].drop_nulls().str.strip_chars().ne("").any():
+    contexts = (part["context"] for part in pool.wording.parts(columns=["context"]))
+    if not any(some.drop_nulls().str.strip_chars().ne("").any() for some in contexts):
         raise OptionError(
             "instruction-following difficulty compares a text with and without its context",
             got="a pool without contexts",

@@ -58,7 +58,8 @@ def rows_of(
             next_step="look in the input, and ask 'euds why' about its rows",
         )
     rows = (
-        pool.frame.select("id", "file", "line", "text", "label")
+        pool.rows.select("id", "file", "line", "label")
+        .with_row_index("at")
         .join(table.frame, on="id", how="left", maintain_order="left")
         .join(folder.load_selection(pool), on="id", how="left", maintain_order="left")
     )
@@ -68,12 +69,16 @@ def rows_of(
         _check_known(reason, rows["reason"].drop_nulls().unique().to_list(), "reason")
         rows = rows.filter(pl.col("reason") == reason)
     if contains is not None:
-        rows = rows.filter(pl.col("text").str.contains(contains, literal=True))
+        parts = pool.wording.parts(columns=["text"])
+        has_it = pl.concat(part["text"].str.contains(contains, literal=True) for part in parts)
+        rows = rows.filter(has_it.gather(rows["at"]))
     if sort is not None:
         column = sort.removeprefix("-")
         _check_known(column, rows.columns, "column")
         rows = rows.sort(column, descending=sort.startswith("-"), nulls_last=True)
-    return rows if limit is None else rows.head(limit)
+    rows = rows if limit is None else rows.head(limit)
+    texts = pool.wording.take(rows["at"], columns=["text"])["text"]
+    return rows.drop("at").insert_column(rows.columns.index("label") - 1, texts)
 
 
 def _check_known(name: str, known: Sequence[str], what: str) -> None:

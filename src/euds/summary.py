@@ -74,14 +74,16 @@ def summarise(
 def _examples(selection: Selection, *, texts: bool) -> list[dict[str, Any]]:
     """Return a few kept rows, and one dropped row of each of the most frequent reasons."""
     # Both have the pool's order. To find the first few is much faster than to sort all rows.
-    rows = selection.frame.select("id", "kept", "reason").hstack(
-        selection.pool.frame.select("key", "text")
-    )
+    pool = selection.pool
+    rows = selection.frame.select("id", "kept", "reason").hstack(pool.rows.select("key"))
+    rows = rows.with_row_index("at")
     kept = rows.filter("kept").bottom_k(_EXAMPLES, by=["key", "id"]).sort("key", "id")
     dropped = [
         rows.filter(pl.col("reason") == reason).bottom_k(1, by=["key", "id"])
         for reason in list(selection.reasons)[:_EXAMPLES]
     ]
+    shown = pl.concat([kept, *dropped])
+    shown = shown.with_columns(pool.wording.take(shown["at"], columns=["text"]))
     return [
         {
             "id": sample,
@@ -89,9 +91,9 @@ def _examples(selection: Selection, *, texts: bool) -> list[dict[str, Any]]:
             "reason": reason,
             **({"text": shorten(text)} if texts else {}),
         }
-        for sample, is_kept, reason, text in pl.concat([kept, *dropped])
-        .select("id", "kept", "reason", "text")
-        .iter_rows()
+        for sample, is_kept, reason, text in shown.select(
+            "id", "kept", "reason", "text"
+        ).iter_rows()
     ]
 
 

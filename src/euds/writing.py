@@ -6,7 +6,7 @@ import contextlib
 import gzip
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,14 +15,13 @@ import zstandard
 
 from euds.atomic import atomic_write
 from euds.errors import InputError, OptionError
-from euds.pool import Pool
+from euds.pool import Pool, Source
 from euds.reading.inputs import format_of
+from euds.records import write_parquet_in_parts
 
 __all__ = ["WEIGHT_COLUMN", "check_weights", "write_rejected", "write_subset"]
 
 WEIGHT_COLUMN = "euds_weight"
-
-_CHUNK_ROWS = 50_000
 
 
 def write_subset(
@@ -64,19 +63,30 @@ def write_subset(
     path = Path(path)
     suffix = _check_format(pool, path)
     _check_not_an_input(pool, path)
-    records = pool.raw.filter(_mask(pool, kept_ids))
+    mask = _mask(pool, kept_ids)
+    parts = pool.raw.parts(mask)
+    source = pool.source
     if weights is not None:
-        pool, records = _with_weights(pool, records, weights)
-    if pool.source.format == "folder":
+        check_weights(pool)
+        source, parts = _with_header(source), _with_weights(source, parts, weights)
+    if source.format == "folder":
         _check_replaceable(pool, path)
         with atomic_write(path) as temporary:
-            _write_folder(records, temporary)
-    elif pool.source.format == "parquet":
+            _write_folder(parts, temporary)
+    elif source.format == "parquet":
+        schema = dict(pool.raw.schema)
+        if weights is not None:
+            schema[WEIGHT_COLUMN] = pl.Float64()
         with atomic_write(path) as temporary:
-            records.write_parquet(temporary)
+            write_parquet_in_parts(
+                parts,
+                temporary,
+                schema=pl.Schema(schema),
+                rows_per_group=pool.raw.longest_part,
+            )
     else:
         with atomic_write(path) as temporary, _open(temporary, suffix) as write:
-            _write_records(pool, records["record"], write)
+            _write_records(source, parts, write)
     return path
 
 
@@ -114,35 +124,45 @@ def check_weights(pool: Pool) -> None:
 
 
 def _with_weights(
-    pool: Pool, records: pl.DataFrame, weights: pl.Series
-) -> tuple[Pool, pl.DataFrame]:
-    """Add the column of weights behind the others; what is there stays exactly as it was."""
-    check_weights(pool)
-    source = pool.source
-    if source.format == "parquet":
-        return pool, records.with_columns(weights.alias(WEIGHT_COLUMN))
-    numbers = [f"{weight:.6g}" for weight in weights]
-    lines = records["record"].to_list()
-    if source.format == "jsonl":
-        field = json.dumps(WEIGHT_COLUMN)
-        lines = [
-            f"{line.rstrip()[:-1].rstrip()}, {field}: {number}}}"
-            for line, number in zip(lines, numbers, strict=True)
-        ]
-    else:
-        between = "," if source.format == "csv" else "\t"
-        lines = [line + between + number for line, number in zip(lines, numbers, strict=True)]
-        header = source.header or ""
-        names = header.rstrip("\r\n")
-        source = replace(source, header=f"{names}{between}{WEIGHT_COLUMN}{header[len(names) :]}")
-    return replace(pool, source=source), records.with_columns(record=pl.Series(lines))
+    source: Source, parts: Iterable[pl.DataFrame], weights: pl.Series
+) -> Iterator[pl.DataFrame]:
+    """Add weights behind what is there, which stays exactly as it was."""
+    row = 0
+    for part in parts:
+        some = weights.slice(row, part.height)
+        row += part.height
+        if source.format == "parquet":
+            yield part.with_columns(some.alias(WEIGHT_COLUMN))
+            continue
+        lines = zip(part["record"], (f"{weight:.6g}" for weight in some), strict=True)
+        if source.format == "jsonl":
+            field = json.dumps(WEIGHT_COLUMN)
+            weighted = [
+                f"{line.rstrip()[:-1].rstrip()}, {field}: {number}}}" for line, number in lines
+            ]
+        else:
+            weighted = [line + _between(source) + number for line, number in lines]
+        yield pl.DataFrame({"record": weighted})
+
+
+def _with_header(source: Source) -> Source:
+    """Add the name of the weights to the header of a CSV or TSV file."""
+    if source.header is None:
+        return source
+    names = source.header.rstrip("\r\n")
+    end = source.header[len(names) :]
+    return replace(source, header=f"{names}{_between(source)}{WEIGHT_COLUMN}{end}")
+
+
+def _between(source: Source) -> str:
+    return "," if source.format == "csv" else "\t"
 
 
 def _mask(pool: Pool, kept_ids: Sequence[str] | pl.Series) -> pl.Series:
     kept = pl.Series(kept_ids, dtype=pl.String).unique()
-    mask = pool.frame["id"].is_in(kept)
+    mask = pool.rows["id"].is_in(kept)
     if mask.sum() != len(kept):
-        unknown = sorted(set(kept) - set(pool.frame["id"]))
+        unknown = sorted(set(kept) - set(pool.rows["id"]))
         raise InputError(
             f"{len(unknown):,} ids are not in the pool",
             got=", ".join(map(repr, unknown[:3])),
@@ -179,9 +199,9 @@ def _check_format(pool: Pool, path: Path) -> str:
 def _check_not_an_input(pool: Pool, path: Path) -> None:
     if not path.exists():
         return
-    names = pool.frame["file"].unique().to_list()
+    names = pool.rows["file"].unique().to_list()
     if pool.source.format == "folder":
-        pairs = zip(pool.frame["file"], pool.records["path"], strict=True)
+        pairs = zip(pool.rows["file"], _paths(pool), strict=True)
         names = list({file.removesuffix(relative) for file, relative in pairs})
     target = os.path.realpath(path)
     if target in {os.path.realpath(name) for name in names}:
@@ -196,7 +216,7 @@ def _check_replaceable(pool: Pool, path: Path) -> None:
     """Let an earlier subset be replaced, and nothing else."""
     if not path.is_dir():
         return
-    ours = set(pool.records["path"])
+    ours = set(_paths(pool))
     others = [found.relative_to(path).as_posix() for found in path.rglob("*") if not found.is_dir()]
     foreign = sorted(set(others) - ours)
     if foreign:
@@ -209,9 +229,13 @@ def _check_replaceable(pool: Pool, path: Path) -> None:
         )
 
 
-def _write_folder(records: pl.DataFrame, folder: Path) -> None:
+def _paths(pool: Pool) -> pl.Series:
+    return pool.raw.read(columns=["path"])["path"]
+
+
+def _write_folder(parts: Iterable[pl.DataFrame], folder: Path) -> None:
     folder.mkdir()
-    for relative, content in records.select("path", "bytes").iter_rows():
+    for relative, content in (row for part in parts for row in part.iter_rows()):
         file = folder / relative
         if not file.resolve().is_relative_to(folder.resolve()):
             raise InputError("a path of the pool leads out of the subset's folder", where=relative)
@@ -219,11 +243,12 @@ def _write_folder(records: pl.DataFrame, folder: Path) -> None:
         file.write_bytes(content)
 
 
-def _write_records(pool: Pool, records: pl.Series, write: Callable[[bytes], object]) -> None:
-    source = pool.source
+def _write_records(
+    source: Source, parts: Iterable[pl.DataFrame], write: Callable[[bytes], object]
+) -> None:
     write((("\ufeff" if source.bom else "") + (source.header or "")).encode(source.encoding))
-    for chunk in records.to_frame().iter_slices(_CHUNK_ROWS):
-        text = "".join([record + source.newline for record in chunk["record"]])
+    for part in parts:
+        text = "".join([record + source.newline for record in part["record"]])
         write(text.encode(source.encoding))
 
 

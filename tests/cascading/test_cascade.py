@@ -105,7 +105,7 @@ def test_what_was_measured_is_what_scoring_everything_gives(pool, vectors, tmp_p
 def test_the_order_of_the_rows_and_the_labels_change_nothing(pool, vectors, tmp_path):
     first = cascaded(pool, vectors, tmp_path / "one")
     order = np.random.default_rng(0).permutation(ROWS)
-    mixed = Pool(
+    mixed = Pool.of(
         pool.frame[order].with_columns(label=pl.lit("c")), pool.records[order], pool.source
     )
     other = cascaded(mixed, vectors, tmp_path / "other")

@@ -63,7 +63,7 @@ def test_matched_rows_need_not_be_the_rules(pool):
     chosen = euds.select(pool, rule="random", keep=100)
     drawn = length_matched(pool, chosen, seed=0)
     assert len(set(drawn.ids) & set(chosen.ids)) < 40
-    shuffled = euds.Pool(pool.frame.reverse(), pool.records.reverse(), pool.source)
+    shuffled = euds.Pool.of(pool.frame.reverse(), pool.records.reverse(), pool.source)
     again = length_matched(shuffled, chosen, seed=0)
     assert set(again.ids) == set(drawn.ids)
 

@@ -193,7 +193,7 @@ def test_a_selection_from_the_whole_pool_is_refused(held, table, places, trainer
 
 
 def test_without_labels_there_is_no_certificate(held, table, places, trainer):
-    bare = Pool(
+    bare = Pool.of(
         held.pool.frame.with_columns(label=pl.lit(None, pl.String)),
         held.pool.records,
         held.pool.source,

@@ -187,7 +187,7 @@ def test_free_answers_are_no_classes(pool):
 def test_repeats_and_the_order_of_the_file_decide_nothing(pool):
     rows, _ = labelled_rows(pool, None)
     shuffled = pool.frame.sample(fraction=1, shuffle=True, seed=3)
-    twice = euds.Pool(
+    twice = euds.Pool.of(
         pl.concat([shuffled, shuffled.with_columns(id=pl.lit("z") + pl.col("id"))]),
         pl.concat([pool.records, pool.records]),
         pool.source,
@@ -237,7 +237,7 @@ def test_the_pilot_of_a_pool_of_texts(pool, encoder, tmp_path):
     assert list(ledger.seconds) == ["pilot"]
     assert euds.pilot(pool, keep=0.2, **common).results == found.results
     table = ScoreTable(pool.frame.select("id", se_option="label"))
-    bare = euds.Pool(
+    bare = euds.Pool.of(
         pool.frame.with_columns(label=pl.lit(None, pl.String)), pool.records, pool.source
     )
     by_model = euds.pilot(bare, keep=0.2, scores=table, **common)

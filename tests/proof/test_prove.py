@@ -141,7 +141,7 @@ def test_the_same_seed_gives_the_same_results_in_any_order_of_rows(
 ):
     shuffled = pool.frame.with_row_index("row").sample(fraction=1, shuffle=True, seed=3)
     order = shuffled["row"].to_list()
-    other = Pool(pool.frame[order], pool.records[order], pool.source)
+    other = Pool.of(pool.frame[order], pool.records[order], pool.source)
     first = prove(pool, test, table, store, "ie", seeds=2).results
     fresh = TrainingStore(store.root / "fresh")
     second = prove(other, test, table, fresh, "ie", seeds=2).results
@@ -151,7 +151,7 @@ def test_the_same_seed_gives_the_same_results_in_any_order_of_rows(
 
 def test_permuted_test_labels_give_chance(pool, test, table, store, trainer):
     labels = test.frame["label"].sample(fraction=1, shuffle=True, seed=1)
-    permuted = Pool(test.frame.with_columns(label=labels), test.records, test.source)
+    permuted = Pool.of(test.frame.with_columns(label=labels), test.records, test.source)
     results = prove(pool, permuted, table, store, "ie", seeds=3).results
     for arm in results["arms"]:
         # Two balanced classes, 200 rows: four standard errors are 14 points.
@@ -293,7 +293,7 @@ def test_where_entropy_lost_that_comes_first(pool, test, store, trainer):
 def test_near_duplicates_of_test_rows_must_leave_before_anything_is_selected(
     pool, test, table, store, trainer
 ):
-    leaked = Pool(
+    leaked = Pool.of(
         pl.concat([test.frame, pool.frame.head(40)]),
         pl.concat([test.records, pool.records.head(40)]),
         test.source,
@@ -397,7 +397,7 @@ def test_a_training_that_failed_is_told(pool, test, table, store, monkeypatch):
 @pytest.mark.parametrize(("contexts", "warned"), [(20, True), (200, False), (0, False)])
 def test_test_rows_about_few_contexts_are_told(pool, test, table, store, trainer, contexts, warned):
     shared = [f"context {row % contexts}" if contexts else None for row in range(200)]
-    about = Pool(
+    about = Pool.of(
         test.frame.with_columns(context=pl.Series(shared, dtype=pl.String)),
         test.records,
         test.source,

@@ -127,7 +127,7 @@ def test_it_needs_labels_that_are_classes_and_says_what_to_do(common):
 
 def test_repeats_do_not_count_as_rows(common, encoder):
     pool = labelled_pool(400)
-    twice = euds.Pool(
+    twice = euds.Pool.of(
         pl.concat([pool.frame, pool.frame.with_columns(id=pl.lit("z") + pl.col("id"))]),
         pl.concat([pool.records, pool.records]),
         pool.source,

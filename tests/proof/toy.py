@@ -106,4 +106,4 @@ def labelled_pool(rows, *, start=0, classes=("cold", "warm"), seed=0, noise=0.45
         schema=POOL_SCHEMA,
     )
     records = pl.DataFrame({"record": [f'{{"n": {index}}}' for index in range(rows)]})
-    return Pool(frame, records, Source("jsonl", ".jsonl", text="text", label="label"))
+    return Pool.of(frame, records, Source("jsonl", ".jsonl", text="text", label="label"))

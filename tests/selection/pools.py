@@ -56,5 +56,5 @@ def shuffled(pool: Pool, table: ScoreTable, *, seed: int) -> tuple[Pool, ScoreTa
     """Return the same rows in other orders."""
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(pool))
-    mixed = Pool(pool.frame[order], pool.records[order], pool.source)
+    mixed = Pool.of(pool.frame[order], pool.records[order], pool.source)
     return mixed, ScoreTable(table.frame[rng.permutation(len(pool))])

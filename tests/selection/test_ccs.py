@@ -74,7 +74,7 @@ def test_equal_scores_are_one_stratum():
 
 def test_ccs_on_el2n_spreads_over_el2n(monkeypatch):
     pool, table = pool_with(np.linspace(0, 1, 100) ** 2)
-    pool = pool.__class__(
+    pool = type(pool).of(
         pool.frame.with_columns(label=pl.Series(["a", "b"] * 50)), pool.records, pool.source
     )
     hardness = dict(zip(pool.frame["key"], table.frame["ge"], strict=True))

@@ -161,7 +161,7 @@ def test_a_quota_on_the_label_uses_labels_and_says_so(column, tmp_path):
 
 def make_bare(pool):
     frame = pool.frame.with_columns(label=pl.lit(None, dtype=pl.String))
-    return euds.Pool(frame, pool.records, pool.source)
+    return euds.Pool.of(frame, pool.records, pool.source)
 
 
 def test_clusters_are_strata_of_the_vectors():

@@ -128,7 +128,7 @@ def test_contexts_count_as_part_of_the_text():
     pool = make_pool(texts)
     whole = Texts.of(texts, about)
     frame = pool.frame.drop("key", "context").join(whole.frame, on="text", maintain_order="left")
-    pool = Pool(frame.select(pool.frame.columns), pool.records, pool.source)
+    pool = Pool.of(frame.select(pool.frame.columns), pool.records, pool.source)
     selection = select(
         pool, rule="dsir", keep=10, target=Texts.of(["who?"], ["the bank rate bond"])
     )

@@ -24,7 +24,7 @@ TARGET = Texts.of(["a text that matters", "number 7", "text number eight"])
 
 def relabelled(pool: Pool, labels: list[str | None]) -> Pool:
     frame = pool.frame.with_columns(label=pl.Series(labels, dtype=pl.String))
-    return Pool(frame, pool.records, pool.source)
+    return Pool.of(frame, pool.records, pool.source)
 
 
 @pytest.mark.parametrize("rule", BUDGETED)

@@ -35,7 +35,7 @@ def scored_pool(rows: int = ROWS, seed: int = 0, **columns):
 def shuffled(pool, table, seed):
     order = np.random.default_rng(seed).permutation(len(pool))
     frame = pool.frame[order]
-    mixed = type(pool)(frame, pool.records[order], pool.source)
+    mixed = type(pool).of(frame, pool.records[order], pool.source)
     return mixed, ScoreTable(table.frame[np.random.default_rng(seed + 1).permutation(len(pool))])
 
 

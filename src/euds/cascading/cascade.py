@@ -329,7 +329,7 @@ def _scored(
     outlook = course.go_on()
     guesses = course.guesses()
     filled, options = course.filled(guesses), course.filled_options()
-    frame = pool.frame.select("id", "key")
+    frame = pool.rows.select("id", "key")
     for part in parts:
         frame = frame.join(part, on="key", how="left", maintain_order="left")
     for source in sources:

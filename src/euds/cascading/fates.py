@@ -124,7 +124,7 @@ class Fates:
         self._ranked = ranked
         self.leave_out(())
         self._pool_rows, self._seed = len(pool), seed
-        table = pool.frame.select("id", "key").join(
+        table = pool.rows.select("id", "key").join(
             scored, on="key", how="left", maintain_order="left"
         )
         rows = distinct_rows(

@@ -72,8 +72,8 @@ def length_matched(pool: Pool, selection: Selection, *, seed: int) -> Selection:
         for one in np.unique(bins)
     ]
     ids = rows["id"].gather(np.sort(np.concatenate(drawn)))
-    is_drawn = pool.frame["id"].is_in(ids.implode())
-    frame = pool.frame.select(
+    is_drawn = pool.rows["id"].is_in(ids.implode())
+    frame = pool.rows.select(
         "id",
         kept=is_drawn,
         reason=pl.when(is_drawn).then(None).otherwise(pl.lit("over budget")),
@@ -208,7 +208,7 @@ def _matched_arm(pool: Pool, selection: Selection, seeds: Sequence[int]) -> Arm:
 def _mean_words(pool: Pool, selection: Selection | None) -> float:
     texts = pool.frame["text"]
     if selection is not None:
-        texts = texts.filter(pool.frame["id"].is_in(selection.ids))
+        texts = texts.filter(pool.rows["id"].is_in(selection.ids))
     return float(texts.str.count_matches(r"\S+").to_numpy().mean())
 
 

@@ -121,7 +121,7 @@ class Experiment:
         self.seconds = {"training": 0.0, "evaluating": 0.0}
         self.samples = samples_of(self.pool, self.test)
         self.recipe = trainer_recipe(self.trainer, self.task)
-        ids = self.pool.frame.sort("key", "id")["id"]
+        ids = self.pool.rows.sort("key", "id")["id"]
         self._row_of = {sample_id: row for row, sample_id in enumerate(ids)}
         self.course: Course = self.trainer.load(self.task, self.samples, self.progress)
 
@@ -245,7 +245,7 @@ class Experiment:
 
         Only here are answers held against the test set's labels, after everything was trained.
         """
-        right = self.test.frame.sort("key", "id")["label"].to_list()
+        right = self.test.rows.sort("key", "id")["label"].to_list()
         found: dict[str, dict[str, Floats]] = {}
         for name in dict.fromkeys(run.arm for run in runs):
             answers = [run.outcome.answers for run in runs if run.arm == name]

@@ -67,8 +67,8 @@ class HoldOut:
 
     def left_out(self, pool: Pool) -> pl.DataFrame:
         """Return the rows of the whole pool that are not in `pool`: ``id``, ``reason``."""
-        tested = self.test.frame["id"] if self.groups is not None else pl.Series(dtype=pl.String)
-        return pool.frame.filter(~pl.col("id").is_in(self.pool.frame["id"].implode())).select(
+        tested = self.test.rows["id"] if self.groups is not None else pl.Series(dtype=pl.String)
+        return pool.rows.filter(~pl.col("id").is_in(self.pool.rows["id"].implode())).select(
             "id",
             reason=pl.when(pl.col("id").is_in(tested.implode()))
             .then(pl.lit("test set"))
@@ -153,7 +153,7 @@ def hold_out(
             f"label: the same share of all of them is more rows, where it may matter less which"
         )
     if remove_near_duplicates:
-        left = left.take(~left.frame["id"].is_in(near_duplicates["id"].implode()))
+        left = left.take(~left.rows["id"].is_in(near_duplicates["id"].implode()))
         taken_out[NEAR_DUPLICATE] = near_duplicates.height
     elif near_duplicates.height:
         warnings.append(
@@ -180,7 +180,7 @@ def _without_zeros(rows: Mapping[str, int]) -> Mapping[str, int]:
 
 def _labelled(pool: Pool, *, what: str) -> Pool:
     """Return the rows with a label; an empty one is a label, a missing one is not."""
-    labelled = pool.take(pool.frame["label"].is_not_null())
+    labelled = pool.take(pool.rows["label"].is_not_null())
     if not len(labelled):
         raise InputError(
             f"the {what} has no labels",
@@ -203,17 +203,17 @@ def _sampled(pool: Pool, rows: int | None, seed: int) -> Pool:
             got=str(rows),
             expected=f"{LEAST_POOL_ROWS} rows or more; some thousands tell something",
         )
-    ordered = pool.frame.select(
-        "id", lot=pl.Series([_hash(seed, f"sample:{key}") for key in pool.frame["key"]])
+    ordered = pool.rows.select(
+        "id", lot=pl.Series([_hash(seed, f"sample:{key}") for key in pool.rows["key"]])
     )
     drawn = ordered.sort("lot", "id").head(rows)["id"]
-    return pool.take(pool.frame["id"].is_in(drawn.implode()))
+    return pool.take(pool.rows["id"].is_in(drawn.implode()))
 
 
 def _split(labelled: Pool, groups: Groups, *, share: float, seed: int) -> tuple[Pool, Pool]:
     """Split whole groups off, drawn by a hash of their smallest key, until the share is met."""
     sizes = (
-        labelled.frame.join(groups.frame, on="key")
+        labelled.rows.join(groups.frame, on="key")
         .group_by("group")
         .agg(pl.col("key").min(), pl.len().alias("rows"))
     )
@@ -221,7 +221,7 @@ def _split(labelled: Pool, groups: Groups, *, share: float, seed: int) -> tuple[
         [(_hash(seed, key), group, rows) for group, key, rows in sizes.iter_rows()],
         rows=round(share * len(labelled)),
     )
-    group_of = labelled.frame.join(groups.frame, on="key", how="left", maintain_order="left")
+    group_of = labelled.rows.join(groups.frame, on="key", how="left", maintain_order="left")
     is_test = group_of["group"].is_in(drawn)
     return labelled.take(~is_test), labelled.take(is_test)
 
@@ -268,16 +268,16 @@ def _pairs_across(groups: Groups, left: Pool, held: Pool) -> pl.DataFrame:
     """Return the near-duplicates that the split divides: pairs that were too many for one group."""
     refused = groups.refused
     both_ways = pl.concat([refused, refused.select(key="other", other="key", jaccard="jaccard")])
-    return both_ways.join(left.frame, on="key", how="semi").join(
-        held.frame, left_on="other", right_on="key", how="semi"
+    return both_ways.join(left.rows, on="key", how="semi").join(
+        held.rows, left_on="other", right_on="key", how="semi"
     )
 
 
 def _by_id(pairs: pl.DataFrame, left: Pool, held: Pool) -> pl.DataFrame:
     """Return each row of the pool that is in a pair, with the test row most similar to it."""
-    ids = left.frame.select("key", "id")
+    ids = left.rows.select("key", "id")
     # Of equal test rows the one with the smallest id stands for all.
-    test_ids = held.frame.group_by("key").agg(test_id=pl.col("id").min())
+    test_ids = held.rows.group_by("key").agg(test_id=pl.col("id").min())
     return (
         pairs.join(test_ids, left_on="other", right_on="key")
         .sort("jaccard", "test_id", descending=[True, False])
@@ -329,10 +329,13 @@ def _check_pool_size(pool: Pool, taken_out: Mapping[str, int]) -> None:
 
 def _warnings(pool: Pool, test: Pool, *, closed_labels: bool) -> list[str]:
     warnings = []
-    shared = pool.frame.filter(
-        pl.col("context").str.strip_chars() != "",
-        pl.col("context").is_in(test.frame["context"].drop_nulls().unique().implode()),
-    ).height
+    tested = test.wording.read(columns=["context"])["context"].drop_nulls().unique().implode()
+    shared = sum(
+        part.filter(
+            pl.col("context").str.strip_chars() != "", pl.col("context").is_in(tested)
+        ).height
+        for part in pool.wording.parts(columns=["context"])
+    )
     if shared:
         warnings.append(
             f"{shared:,} rows of the pool have the same context as a test row; "
@@ -340,7 +343,7 @@ def _warnings(pool: Pool, test: Pool, *, closed_labels: bool) -> list[str]:
         )
     if closed_labels:
         known = pl.col("label").is_in(list(pool.label_names))
-        unknown = test.frame.filter(~known)["label"].value_counts().sort("label")
+        unknown = test.rows.filter(~known)["label"].value_counts().sort("label")
         if unknown.height:
             named = _listed([f"{label!r} ({rows:,})" for label, rows in unknown.iter_rows()])
             warnings.append(
@@ -351,7 +354,7 @@ def _warnings(pool: Pool, test: Pool, *, closed_labels: bool) -> list[str]:
 
 
 def _file_of(pool: Pool) -> str | None:
-    return pool.frame["file"][0] if len(pool) else None
+    return pool.rows["file"][0] if len(pool) else None
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -274,7 +274,7 @@ def _target_warnings(target: Texts | None, held: HoldOut, rules: Sequence[Rule])
     """Say so if texts of the test set are read for selecting."""
     if target is None:
         return []
-    tested = held.test.frame["key"].unique()
+    tested = held.test.rows["key"].unique()
     read = int(tested.is_in(pl.Series(target.keys, dtype=pl.String).implode()).sum())
     if not read:
         return []

@@ -397,7 +397,7 @@ def held_apart(pool: Pool, test: HoldOut | Pool | str | Path, settings: ProofSet
             closed_labels=proof_task_named(settings.task).kind == "class",
         )
         whole = held.pool
-    if whole.fingerprint != pool.fingerprint or pool.frame["label"].null_count():
+    if whole.fingerprint != pool.fingerprint or pool.rows["label"].null_count():
         counts = ", ".join(f"{rows:,} {reason}" for reason, rows in held.taken_out.items())
         raise OptionError(
             "rows have to be taken out of the pool before anything is selected from it",

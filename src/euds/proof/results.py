@@ -220,7 +220,7 @@ def _failed_seeds(scores: Scores, task: ProofTask, test: Pool) -> list[str]:
 
 def dependence_warnings(test: Pool) -> list[str]:
     """Return a warning where few contexts make the test rows depend on each other."""
-    contexts = test.frame["context"].drop_nulls()
+    contexts = test.wording.read(columns=["context"])["context"].drop_nulls()
     if not len(contexts) or contexts.n_unique() > _DISTINCT_SHARE * len(contexts):
         return []
     return [
@@ -245,7 +245,7 @@ def _power_warnings(comparisons: Sequence[Comparison]) -> list[str]:
 
 def majority_points(task: ProofTask, test: Pool) -> float:
     """Return the task's metric, in points, of always giving the most frequent answer."""
-    right = test.frame["label"].to_list()
+    right = test.rows["label"].to_list()
     # Of equally frequent answers the first by name, whatever the order of the rows.
     answer = min(Counter(right).items(), key=lambda one: (-one[1], one[0]))[0]
     return 100 * float(task.metrics[task.metric]([answer] * len(right), right).mean())
@@ -253,7 +253,7 @@ def majority_points(task: ProofTask, test: Pool) -> float:
 
 def described(pool: Pool, taken_out: Mapping[str, int], task: ProofTask) -> dict[str, Any]:
     """Return what there is to know of a pool or a test set."""
-    counts = dict(sorted(Counter(pool.frame["label"].to_list()).items()))
+    counts = dict(sorted(Counter(pool.rows["label"].to_list()).items()))
     return {
         "rows": len(pool),
         "fingerprint": pool.fingerprint,

@@ -114,7 +114,7 @@ def smallest_keep(
     if source is None:
         raise InputError(
             "the smallest budget is found with labels, and there are too few",
-            got=f"{pool.frame['label'].count():,} of {len(pool):,} rows with a label, "
+            got=f"{pool.rows['label'].count():,} of {len(pool):,} rows with a label, "
             f"{len(pool.label_names):,} different ones",
             expected=f"{LEAST_LABELLED} distinct texts or more with a label, in two classes or "
             "more with ten rows each in the mean",
@@ -136,7 +136,7 @@ def smallest_keep(
         progress=progress,
     )
     # A repeat teaches what its text has taught already, and no rule but full keeps it.
-    distinct = pool.frame["key"].n_unique()
+    distinct = pool.rows["key"].n_unique()
     found = smallest_of(curve, pool_rows=distinct, margin_points=margin_points)
     return SmallestKeep(
         {**found, "keep": found["rows"] / len(pool)} if found["rows"] < distinct else found

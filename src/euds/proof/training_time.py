@@ -152,7 +152,7 @@ def seconds_a_row(pool: Pool, trainer: Trainer, *, task: str) -> float:
     if source is None:
         raise InputError(
             "what training takes is timed with labels, and there are too few",
-            got=f"{pool.frame['label'].count():,} of {len(pool):,} rows with a label",
+            got=f"{pool.rows['label'].count():,} of {len(pool):,} rows with a label",
             expected=f"{LEAST_LABELLED} distinct texts or more with a label, in classes",
             next_step="tell what it takes a row, all epochs together: --row-seconds 0.05",
         )

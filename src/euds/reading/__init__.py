@@ -13,7 +13,7 @@ from pathlib import Path
 import polars as pl
 
 from euds.errors import InputError, OptionError
-from euds.pool import POOL_SCHEMA, Pool, Source
+from euds.pool import Pool, Source
 from euds.reading.delimited import DelimitedReader
 from euds.reading.folders import FolderReader
 from euds.reading.inputs import Input, find_inputs
@@ -93,20 +93,19 @@ def read(
     reader = _reader(found, encoding)
     wishes = Wishes(text, context, label, id)
     layout, samples = _gather(reader, wishes, chat=found[0].format in ("jsonl", "parquet"))
-    frame, records = samples.finish()
-    if not frame.height and not samples.rejected:
+    rows, wording, records = samples.finish()
+    if not rows.height and not samples.rejected:
         raise InputError(
             "there are no rows",
             where=", ".join(one.name for one in found[:3]),
             expected="at least one sample",
         )
-    check_rejected(samples.rejected, frame.height, max_rejected=max_rejected, encoding=encoding)
-    source = _source(reader, layout, wishes, frame)
+    check_rejected(samples.rejected, rows.height, max_rejected=max_rejected, encoding=encoding)
+    source = _source(reader, layout, wishes, rows)
     if source.id is None:
-        ids = number_repeats(frame, records, reader.fields_of, label=source.label)
-        frame = frame.with_columns(ids)
-    frame = frame.select(list(POOL_SCHEMA))
-    return Pool(frame, records, source, rejected_frame(samples.rejected))
+        ids = number_repeats(rows, records, reader.fields_of, label=source.label)
+        rows = rows.with_columns(ids)
+    return Pool(rows, wording, records, source, rejected_frame(samples.rejected))
 
 
 def _reader(found: Sequence[Input], encoding: str | None) -> Reader:
@@ -149,10 +148,10 @@ def _check_columns(
             raise missing_column(name, columns, option=option)
 
 
-def _source(reader: Reader, layout: Layout, wishes: Wishes, frame: pl.DataFrame) -> Source:
+def _source(reader: Reader, layout: Layout, wishes: Wishes, rows: pl.DataFrame) -> Source:
     """Return how the input was written, and which columns the fields came from."""
     source = reader.source()
-    ids = frame["id"]
+    ids = rows["id"]
     has_ids = wishes.id is not None or not (ids.has_nulls() or ids.is_duplicated().any())
     return replace(
         source,

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from euds.errors import InputError
-from euds.pool import POOL_SCHEMA, REJECTED_SCHEMA, text_key
+from euds.pool import POOL_SCHEMA, REJECTED_SCHEMA, ROW_SCHEMA, WORDING_SCHEMA, shared, text_key
 from euds.reading.layout import Layout
 from euds.reading.rows import RAW_CHARACTERS, BadRow, Reader, Row
 from euds.reading.values import Unusable, is_unicode, kind_of, text_of
@@ -18,10 +18,9 @@ from euds.records import Records, RecordsAside
 
 __all__ = ["Samples", "check_rejected", "number_repeats"]
 
-_CHUNK_ROWS = 50_000
+_CHUNK_ROWS, _CHUNK_CHARACTERS = 50_000, 32 << 20
 _ID_DIGITS = 16
 _EXAMPLES = 3
-_COLUMNS = ["id", "key", "text", "context", "label", "file", "line"]
 
 
 class Samples:
@@ -42,11 +41,12 @@ class Samples:
         self._reader = reader
         self._layout = layout
         self._ids_required = ids_required
-        self._first_with_id: dict[str, str] = {}
         self._rows: list[tuple[str | None, str, str, str | None, str | None, str, int]] = []
         self._records: list[Any] = []
-        self._frames: list[pl.DataFrame] = []
-        self._set_aside = RecordsAside()
+        self._characters = 0
+        self._chunks: list[pl.DataFrame] = []
+        self._wording = RecordsAside(pl.Schema(WORDING_SCHEMA))
+        self._set_aside = RecordsAside(reader.records([]).schema)
 
     def add(self, row: Row | BadRow) -> None:
         """Take a row, or refuse it."""
@@ -57,17 +57,45 @@ class Samples:
             self._take(row)
         except Unusable as unusable:
             self.rejected.append(BadRow(row.file, row.line, str(unusable), self._raw(row)))
-        if len(self._rows) == _CHUNK_ROWS:
+        if len(self._rows) == _CHUNK_ROWS or self._characters > _CHUNK_CHARACTERS:
             self._flush()
 
-    def finish(self) -> tuple[pl.DataFrame, Records]:
-        """Return the samples, with the user's ids (null where there is none), and the records."""
+    def finish(self) -> tuple[pl.DataFrame, Records, Records]:
+        """Return the samples, with the user's ids (null where there is none), texts and records."""
         self._flush()
-        frame, self._frames = pl.concat(self._frames), []
+        rows, self._chunks = pl.concat(self._chunks), []
         # A column of one value for all rows takes no memory.
-        empty = [one.name for one in frame if one.null_count() == len(one)]
+        empty = [one.name for one in rows if one.null_count() == len(one)]
         nothing = [pl.lit(None, dtype=POOL_SCHEMA[name]).alias(name) for name in empty]
-        return frame.with_columns(nothing), self._set_aside.finish()
+        rows = rows.with_columns(nothing)
+        wording, records = self._wording.finish(), self._set_aside.finish()
+        is_first = rows["id"].is_first_distinct()
+        if not self._ids_required or is_first.all():
+            return rows, wording, records
+        # Looked for at the end: ids of millions of rows would else be held twice.
+        self._refuse_repeats(rows, records, ~is_first)
+        return rows.filter(is_first), wording.keep(is_first), records.keep(is_first)
+
+    def _refuse_repeats(self, rows: pl.DataFrame, records: Records, repeats: pl.Series) -> None:
+        places = rows.select("id", "file", "line")
+        repeated = places.filter(repeats)
+        firsts = places.filter(~repeats).filter(pl.col("id").is_in(repeated["id"].implode()))
+        told = repeated.join(firsts, on="id", how="left", maintain_order="left")
+        raw = (record for part in records.parts(repeats) for record in part.iter_rows(named=True))
+        for (id_, file, line, first_file, first_line), record in zip(
+            told.iter_rows(), raw, strict=True
+        ):
+            reason = f"repeats the id {id_!r} of {first_file}:{first_line}"
+            whole = record.get("record") if len(record) == 1 else None
+            shown = {name: record[name] for name in self._layout.columns if name in record}
+            self.rejected.append(
+                BadRow(
+                    file,
+                    line,
+                    reason,
+                    whole[:RAW_CHARACTERS] if isinstance(whole, str) else _shown(shown),
+                )
+            )
 
     def _take(self, row: Row) -> None:
         text, context = self._layout.take(row.fields)
@@ -80,9 +108,9 @@ class Samples:
                 "the text or context holds half of a surrogate pair, which is no character"
             ) from None
         label = self._label(row.fields)
-        id_ = self._id(row)  # last: a refused row must not reserve its id
-        self._rows.append((id_, key, text, context, label, row.file, row.line))
+        self._rows.append((self._id(row), key, text, context, label, row.file, row.line))
         self._records.append(row.record)
+        self._characters += len(text) + len(context or "")
 
     def _label(self, fields: Mapping[str, Any]) -> str | None:
         value = fields.get(self._layout.label)
@@ -99,31 +127,28 @@ class Samples:
             return id_
         if id_ is None:
             raise Unusable(f"the id, field {self._layout.id!r}, is {_id_kind(value)}")
-        place = f"{row.file}:{row.line}"
-        first = self._first_with_id.setdefault(id_, place)
-        if first != place:
-            raise Unusable(f"repeats the id {id_!r} of {first}")
         return id_
 
     def _raw(self, row: Row) -> str:
         if isinstance(row.record, str):
             return row.record[:RAW_CHARACTERS]
-        shown = repr(dict(row.fields))[:RAW_CHARACTERS]
-        return shown.encode("utf-8", "backslashreplace").decode()
+        return _shown(row.fields)
 
     def _flush(self) -> None:
-        schema = {name: POOL_SCHEMA[name] for name in _COLUMNS}
-        frame = pl.DataFrame(self._rows, schema=schema, orient="row")
-        # Rows of one file share its name, instead of having a copy of it each.
-        names = frame["file"].unique().sort()
-        shared = names.gather(names.search_sorted(frame["file"]))
-        self._frames.append(frame.with_columns(shared))
+        frame = pl.DataFrame(self._rows, schema=POOL_SCHEMA, orient="row")
+        self._chunks.append(frame.select(list(ROW_SCHEMA)).with_columns(shared(frame["file"])))
+        self._wording.add(frame.select(list(WORDING_SCHEMA)))
         self._set_aside.add(self._reader.records(self._records))
-        self._rows, self._records = [], []
+        self._rows, self._records, self._characters = [], [], 0
+
+
+def _shown(fields: Mapping[str, Any]) -> str:
+    shown = repr(dict(fields))[:RAW_CHARACTERS]
+    return shown.encode("utf-8", "backslashreplace").decode()
 
 
 def number_repeats(
-    frame: pl.DataFrame,
+    samples: pl.DataFrame,
     records: Records,
     fields_of: Callable[[Mapping[str, Any]], Mapping[str, Any]],
     *,
@@ -135,13 +160,13 @@ def number_repeats(
     label, and last by position, so that neither the order of the input nor the labels move an id
     from one row to another that differs from it.
     """
-    start = frame["key"].str.slice(0, _ID_DIGITS)
+    start = samples["key"].str.slice(0, _ID_DIGITS)
     repeated = start.is_duplicated()
     if not repeated.any():
         return start.alias("id")
     ids = start.filter(repeated).to_list()
-    rows = records.filter(repeated).iter_rows(named=True)
-    labels = frame["label"].filter(repeated).to_list()
+    rows = records.read(repeated).iter_rows(named=True)
+    labels = samples["label"].filter(repeated).to_list()
     order = sorted(
         (id_, _rest_hash(fields_of(row), label), name or "", place)
         for place, (id_, row, name) in enumerate(zip(ids, rows, labels, strict=True))

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import io
+import contextlib
+import itertools
+import shutil
+import tempfile
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
 import polars as pl
 
-from euds.damage import FILE_DAMAGE, first_line, read_parquet
+from euds.damage import FILE_DAMAGE, first_line, parquet_groups, read_parquet_group
 from euds.errors import InputError
 from euds.pool import Source
 from euds.reading.inputs import Input
@@ -25,30 +30,32 @@ class TableReader:
     columns_complete = True
 
     def __init__(self, inputs: Sequence[Input]) -> None:
-        self._inputs = inputs
-        self._frames = [_load(source) for source in inputs]
-        self._all = self._frames[0]
-        for source, frame in zip(inputs[1:], self._frames[1:], strict=True):
-            _check_same_schema(self._all, frame, names=(inputs[0].name, source.name))
-        if len(inputs) > 1:
-            self._all = pl.concat(self._frames)
+        self._tables = [_Table(source) for source in inputs]
+        self._schema = self._tables[0].schema
+        for table in self._tables[1:]:
+            _check_same_schema(self._tables[0], table)
 
     def columns(self) -> list[str]:
         """Return the names of the columns."""
-        return self._all.columns
+        return list(self._schema)
 
     def rows(self, wanted: list[str]) -> Iterator[Row | BadRow]:
-        """Yield all rows in order; the record of a row is its position among all rows."""
-        names = [name for name in wanted if name in self._all.columns]
-        position = 0
-        for source, frame in zip(self._inputs, self._frames, strict=True):
-            for number, fields in enumerate(frame.select(names).iter_rows(named=True), start=1):
-                yield Row(source.name, number, position, fields)
-                position += 1
+        """Yield all rows in order; the record of a row is where it is: a table, and a number."""
+        names = [name for name in wanted if name in self._schema]
+        for table in self._tables:
+            line = 1
+            for part in table.parts():
+                for number, fields in enumerate(part.select(names).iter_rows(named=True)):
+                    yield Row(table.name, line + number, (part, number), fields)
+                line += part.height
 
     def records(self, records: list[Any]) -> pl.DataFrame:
-        """Return the rows at the given positions, with all their columns."""
-        return self._all[pl.Series(records, dtype=pl.UInt32)]
+        """Return the rows at the given places, with all their columns."""
+        found = [pl.DataFrame(schema=self._schema)]
+        for _, places in itertools.groupby(records, key=lambda record: id(record[0])):
+            tables, numbers = zip(*places, strict=True)
+            found.append(tables[0][list(numbers)])
+        return pl.concat(found)
 
     def fields_of(self, record: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the row itself."""
@@ -56,23 +63,68 @@ class TableReader:
 
     def source(self) -> Source:
         """Return how the tables were written."""
-        return Source("parquet", ".parquet", columns=tuple(self._all.columns))
+        return Source("parquet", ".parquet", columns=tuple(self._schema))
 
 
-def _load(source: Input) -> pl.DataFrame:
-    if source.frame is not None:
-        _check_storable(source.frame, source.name)
-        return source.frame
-    assert source.path is not None
-    try:
-        with source.path.open("rb") as stream:
+class _Table:
+    """An input: a table in memory, or a file that is read a row group at a time."""
+
+    def __init__(self, source: Input) -> None:
+        self.name = source.name
+        self._source = source
+        self._copy: IO[bytes] | None = None
+        if source.frame is not None:
+            _check_storable(source.frame, source.name)
+            self.schema = source.frame.schema
+            return
+        if isinstance(source.path, RemotePath):
             # What is written last has to be read first; that is no question to put to a network.
-            is_remote = isinstance(source.path, RemotePath)
-            return read_parquet(io.BytesIO(stream.read()) if is_remote else stream)
+            self._copy = _copied(source.path, source.name)
+            weakref.finalize(self, self._copy.close)
+        with self._opened() as stream:
+            self.schema = parquet_groups(stream)[0]
+
+    def parts(self) -> Iterator[pl.DataFrame]:
+        """Yield the rows, those of one group of a file together in memory."""
+        if self._source.frame is not None:
+            yield self._source.frame
+            return
+        with self._opened() as stream:
+            schema, lengths = parquet_groups(stream)
+            start = 0
+            for rows in lengths:
+                yield read_parquet_group(stream, list(schema), start=start, rows=rows)
+                start += rows
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[IO[bytes]]:
+        with _told_as_input(self.name):
+            if self._copy is not None:
+                yield self._copy
+                return
+            assert isinstance(self._source.path, Path)
+            with self._source.path.open("rb") as stream:
+                yield stream
+
+
+def _copied(path: RemotePath, name: str) -> IO[bytes]:
+    with contextlib.ExitStack() as closing, _told_as_input(name):
+        copy = closing.enter_context(tempfile.TemporaryFile())
+        with path.open("rb") as stream:
+            shutil.copyfileobj(stream, copy)
+        copy.seek(0)
+        closing.pop_all()  # closed with the reader
+    return copy
+
+
+@contextlib.contextmanager
+def _told_as_input(name: str) -> Iterator[None]:
+    try:
+        yield
     except FILE_DAMAGE as error:
         raise InputError(
             "the Parquet file is damaged, cut short, or cannot be read",
-            where=source.name,
+            where=name,
             got=first_line(error),
             expected="a complete Parquet file",
             next_step="check its permissions, and copy or write it again",
@@ -90,15 +142,15 @@ def _check_storable(frame: pl.DataFrame, name: str) -> None:
         )
 
 
-def _shown(frame: pl.DataFrame) -> str:
-    return shown_names([f"{name}: {dtype}" for name, dtype in frame.schema.items()])
+def _shown(schema: pl.Schema) -> str:
+    return shown_names([f"{name}: {dtype}" for name, dtype in schema.items()])
 
 
-def _check_same_schema(first: pl.DataFrame, other: pl.DataFrame, *, names: tuple[str, str]) -> None:
+def _check_same_schema(first: _Table, other: _Table) -> None:
     if first.schema != other.schema:
         raise InputError(
             "the inputs have different columns",
-            got=f"{names[0]} has {_shown(first)}; {names[1]} has {_shown(other)}",
+            got=f"{first.name} has {_shown(first.schema)}; {other.name} has {_shown(other.schema)}",
             expected="the same columns, of the same types, in the same order",
             next_step="read them in separate calls, or convert one of them",
         )

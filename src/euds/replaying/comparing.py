@@ -210,17 +210,20 @@ def other_records(stored: Pool, again: Pool) -> tuple[int, int]:
 
     Records in another format, or with other columns, are not compared.
     """
-    order = stored.frame.select("id").join(
-        again.frame.select("id").with_row_index("at"), on="id", how="left", maintain_order="left"
+    order = stored.rows.select("id").join(
+        again.rows.select("id").with_row_index("at"), on="id", how="left", maintain_order="left"
     )["at"]
-    labels = stored.frame["label"].ne_missing(again.frame["label"].gather(order))
-    if stored.source.format != again.source.format or stored.records.schema != again.records.schema:
+    labels = stored.rows["label"].ne_missing(again.rows["label"].gather(order))
+    if stored.source.format != again.source.format or stored.raw.schema != again.raw.schema:
         return int(labels.sum()), 0
-    records = again.records[order]
-    if stored.records.equals(records):
-        return int(labels.sum()), 0
-    rows = zip(stored.records.rows(), records.rows(), strict=True)
-    return int(labels.sum()), sum(_are_other(one, other) for one, other in rows)
+    others, first = 0, 0
+    for part in stored.raw.parts():
+        records = again.raw.take(order.slice(first, part.height))
+        first += part.height
+        if not part.equals(records):
+            rows = zip(part.rows(), records.rows(), strict=True)
+            others += sum(_are_other(one, other) for one, other in rows)
+    return int(labels.sum()), others
 
 
 def _are_other(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:

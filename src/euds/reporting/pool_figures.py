@@ -302,7 +302,7 @@ def _classes(
 
 def _label_shares(pool: Pool, selection: Selection) -> dict[str, dict[str, float]]:
     """Return the share of each label in pool and subset; nothing where labels are no classes."""
-    labelled = pool.frame.select("id", "label").filter(pl.col("label").is_not_null())
+    labelled = pool.rows.select("id", "label").filter(pl.col("label").is_not_null())
     rows = labelled.join(selection.frame.select("id", "kept"), on="id", how="left")
     names = rows["label"].n_unique()
     # Labels of their own for almost every row are answers, that is texts, and no classes.

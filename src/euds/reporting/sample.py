@@ -77,10 +77,12 @@ def draw_sample(
     columns = [*scores, *(["words"] if has_words and "words" not in scores else [])]
     # The key is a hash already, so its order has nothing to do with what a text says.
     drawn = (
-        pool.frame.select("id", "key", "text")
+        pool.rows.select("id", "key")
+        .with_row_index("at")
         .bottom_k(MOST_SAMPLED, by=["key", "id"])
         .sort("key", "id")
     )
+    drawn = drawn.with_columns(pool.wording.take(drawn["at"], columns=["text"]))
     is_drawn = pl.col("id").is_in(drawn["id"])  # few rows are found faster than all are looked up
     scored = table.frame.select("id", *columns).filter(is_drawn)
     rows = drawn.join(scored, on="id", how="left", maintain_order="left")

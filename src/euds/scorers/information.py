@@ -1,17 +1,19 @@
 """Information entropy (IE): how rare and how varied the words of a text are; no model needed.
 
-Texts are cut into words by one regular expression and counted in two passes. The first takes the
-texts in chunks, which bounds the memory, and writes each chunk's words as numbers; the second adds
-the chunks' counts up and turns them into scores. Counts are integers and the sums over them are
-exact (see `euds.entropy`), so that no score depends on chunks, threads or the order of the texts.
+Texts are cut into words by one regular expression, in chunks. Of each only its words as numbers are
+kept, in a temporary file once they are many, and how often the pool has each word. Then the
+numbers become scores. Counts are integers and the sums over them are exact (see `euds.entropy`), so
+that no score depends on chunks, threads or the order of the texts.
 """
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import polars as pl
@@ -19,8 +21,10 @@ from numpy.typing import NDArray
 
 from euds import entropy
 from euds.errors import OptionError
-from euds.pool import Texts
+from euds.pool import Texts, text_key
+from euds.records import MOST_IN_MEMORY
 from euds.scorers.base import Measure, ScoreColumns
+from euds.temporary_file import TemporaryFile
 
 __all__ = ["WORD", "InformationScorer", "split_words"]
 
@@ -44,6 +48,8 @@ WORD = "|".join(
 )
 """What a word is: a regular expression in the syntax of Rust's ``regex``, for lower-cased text."""
 
+Item = TypeVar("Item")
+Made = TypeVar("Made")
 _FEWEST_WORDS = 4
 _MOST_WORDS = 100_000
 _TOO_SHORT = f"fewer than {_FEWEST_WORDS} words"
@@ -118,22 +124,20 @@ class InformationScorer:
 
     def score(self, texts: Texts, measure: Measure | None) -> ScoreColumns:
         """Score each text; ``measure`` is not used."""
-        # Without contexts texts are distinct already, and looking up a long column costs memory.
-        are_distinct = texts.frame["context"].null_count() == len(texts)
-        distinct = texts.frame["text"] if are_distinct else texts.frame["text"].unique()
-        chunks = _count_words(distinct, max_words=self.max_tokens)
-        pool = _add_up(chunks)
-        with _threads() as threads:
-            score_chunk = partial(_score_chunk, pool=pool, alpha=self.alpha)
-            scores = pl.concat(threads.map(score_chunk, chunks, pool.counts))
-        if are_distinct:
-            frame = texts.frame.select("key").hstack(scores)
+        keys = _keys_of(texts)
+        is_first = keys["text_key"].is_first_distinct()
+        pool, chunks = _Counts(), _ChunksAside()
+        count_chunk = partial(_count_chunk, max_words=self.max_tokens)
+        for chunk in _mapped(count_chunk, _slices(texts, is_first)):
+            chunks.add(pool.with_codes(chunk))
+        score_chunk = partial(_score_chunk, pool=pool, alpha=self.alpha)
+        scores = pl.concat(_mapped(score_chunk, chunks))
+        if is_first.all():
+            frame = keys.select("key").hstack(scores)
         else:
-            frame = (
-                texts.frame.select("key", "text")
-                .join(scores.hstack([distinct]), on="text", how="left", maintain_order="left")
-                .drop("text")
-            )
+            scored = scores.hstack([keys["text_key"].filter(is_first)])
+            frame = keys.join(scored, on="text_key", how="left", maintain_order="left")
+            frame = frame.drop("text_key")
         return ScoreColumns(frame, _notes(scores, pool))
 
 
@@ -188,53 +192,125 @@ class _Chunk:
 
     Parameters
     ----------
-    vocabulary : polars.Series of String, length V
-        The distinct words; a word's place is its code.
     codes : ndarray of uint32, shape (words,)
     own_counts : ndarray of an unsigned integer type, shape (words,)
         How often each word is in its text.
     lengths : ndarray of int64, shape (texts,)
         Number of words of each text; may be 0.
     cut : ndarray of bool, shape (texts,)
+    vocabulary : polars.Series of String, length V, or None
+        The distinct words; a word's place is its code. None where codes are those of the pool.
     """
 
-    vocabulary: pl.Series
     codes: NDArray[np.uint32]
     own_counts: NDArray[np.unsignedinteger[Any]]
     lengths: NDArray[np.int64]
     cut: NDArray[np.bool_]
+    vocabulary: pl.Series | None = None
 
 
-@dataclass(frozen=True)
-class _Pool:
-    """The word counts of all chunks together.
+class _Counts:
+    """How often the words of all chunks together occur, by codes that hold for all of them."""
 
-    Parameters
-    ----------
-    counts : list of ndarray of int64
-        For each chunk and each of its codes, how often the word is in the whole pool.
-    words, vocabulary : int
-        Number of words, and of distinct words.
+    def __init__(self) -> None:
+        self.counts = np.zeros(1 << 16, dtype=np.int64)
+        self.words = 0
+        self._codes: dict[str, int] = {}
+
+    @property
+    def vocabulary(self) -> int:
+        """The number of distinct words."""
+        return len(self._codes)
+
+    def with_codes(self, chunk: _Chunk) -> _Chunk:
+        """Count a chunk's words; return it with the codes of all chunks."""
+        assert chunk.vocabulary is not None
+        known = self._codes
+        codes = np.array(
+            [known.setdefault(word, len(known)) for word in chunk.vocabulary], np.uint32
+        )
+        if len(known) > self.counts.size:
+            self.counts = np.pad(self.counts, (0, max(self.counts.size, len(known))))
+        self.counts[codes] += np.bincount(chunk.codes, minlength=codes.size)
+        self.words += chunk.codes.size
+        return replace(chunk, codes=codes[chunk.codes], vocabulary=None)
+
+
+class _ChunksAside:
+    """Chunks that wait for their scores: in memory and, once they are many, in a file."""
+
+    def __init__(self) -> None:
+        self._in_memory: list[_Chunk] = []
+        self._in_file: list[list[tuple[np.dtype[Any], tuple[int, int]]]] = []
+        self._bytes = 0
+        self._file: TemporaryFile | None = None
+
+    def add(self, chunk: _Chunk) -> None:
+        """Add a chunk behind those that are there."""
+        arrays = (chunk.codes, chunk.own_counts, chunk.lengths, chunk.cut)
+        self._bytes += sum(array.nbytes for array in arrays)
+        if self._bytes <= MOST_IN_MEMORY:
+            self._in_memory.append(chunk)
+            return
+        file = self._file = self._file or TemporaryFile()
+        self._in_file.append([(array.dtype, file.add(array.tobytes())) for array in arrays])
+
+    def __iter__(self) -> Iterator[_Chunk]:
+        yield from self._in_memory
+        for arrays in self._in_file:
+            assert self._file is not None
+            codes, own_counts, lengths, cut = (
+                np.frombuffer(self._file.read(*place), dtype) for dtype, place in arrays
+            )
+            yield _Chunk(codes, own_counts, lengths, cut)
+
+
+def _keys_of(texts: Texts) -> pl.DataFrame:
+    """Return ``key``, and ``text_key``: equal texts share it, whatever contexts they stand in."""
+    found = [pl.DataFrame(schema={"key": pl.String, "text_key": pl.String})]
+    for part in texts.parts():
+        pairs = zip(part["key"], part["text"], part["context"], strict=True)
+        same = part["context"].null_count() == part.height  # then texts are as distinct as keys
+        text_keys = (
+            part["key"]
+            if same
+            else pl.Series(
+                [key if context is None else text_key(text) for key, text, context in pairs]
+            )
+        )
+        found.append(part.select("key", text_key=text_keys))
+    return pl.concat(found)
+
+
+def _slices(texts: Texts, wanted: pl.Series) -> Iterator[pl.Series]:
+    """Yield the wanted texts, some at a time."""
+    row = 0
+    for part in texts.parts():
+        some = part["text"].filter(wanted.slice(row, part.height))
+        row += part.height
+        # Each chunk has its own list of words: of short texts there are more in a chunk, or the
+        # lists would be longer than the texts.
+        mean_bytes = max(int(some.str.len_bytes().sum()), 1) / max(len(some), 1)
+        step = int(np.clip(_BYTES_PER_CHUNK / mean_bytes, _FEWEST_TEXTS, _MOST_TEXTS))
+        yield from (some.slice(start, step) for start in range(0, len(some), step))
+    if not row:
+        yield pl.Series([], dtype=pl.String)
+
+
+def _mapped(work: Callable[[Item], Made], items: Iterable[Item]) -> Iterator[Made]:
+    """Do some work on each item, in order, by threads that take few items in advance.
+
+    Polars and numpy use one core each, but not Python's lock.
     """
-
-    counts: list[NDArray[np.int64]]
-    words: int
-    vocabulary: int
-
-
-def _count_words(texts: pl.Series, *, max_words: int) -> list[_Chunk]:
-    # Each chunk has its own list of words: of short texts there are more in a chunk, or the lists
-    # would be longer than the texts.
-    mean_bytes = max(int(texts.str.len_bytes().sum()), 1) / max(len(texts), 1)
-    step = int(np.clip(_BYTES_PER_CHUNK / mean_bytes, _FEWEST_TEXTS, _MOST_TEXTS))
-    slices = [texts.slice(start, step) for start in range(0, max(len(texts), 1), step)]
-    with _threads() as threads:
-        return list(threads.map(partial(_count_chunk, max_words=max_words), slices))
-
-
-def _threads() -> ThreadPoolExecutor:
-    """Return threads for chunks: polars and numpy use one core each, but not Python's lock."""
-    return ThreadPoolExecutor(min(pl.thread_pool_size(), _MOST_THREADS))
+    number = min(pl.thread_pool_size(), _MOST_THREADS)
+    waiting: deque[Future[Made]] = deque()
+    with ThreadPoolExecutor(number) as threads:
+        for item in items:
+            waiting.append(threads.submit(work, item))
+            if len(waiting) > number:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def _count_chunk(texts: pl.Series, *, max_words: int) -> _Chunk:
@@ -254,27 +330,10 @@ def _count_chunk(texts: pl.Series, *, max_words: int) -> _Chunk:
     codes[place] = code
     own_counts = np.empty(words.height, dtype=np.min_scalar_type(max_words))
     own_counts[place] = np.repeat(repeats, repeats)
-    return _Chunk(places["word"], codes, own_counts, lengths, split["cut"].to_numpy())
+    return _Chunk(codes, own_counts, lengths, split["cut"].to_numpy(), places["word"])
 
 
-def _add_up(chunks: list[_Chunk]) -> _Pool:
-    in_chunk = pl.concat(
-        pl.DataFrame({"word": chunk.vocabulary, "count": np.bincount(chunk.codes)})
-        for chunk in chunks
-    )
-    in_pool = in_chunk.group_by("word").agg(pl.col("count").sum())
-    counts = in_chunk.select("word").join(in_pool, on="word", how="left", maintain_order="left")
-    ends = np.cumsum([len(chunk.vocabulary) for chunk in chunks])
-    return _Pool(
-        counts=np.split(counts["count"].to_numpy(), ends[:-1]),
-        words=int(in_pool["count"].sum()),
-        vocabulary=in_pool.height,
-    )
-
-
-def _score_chunk(
-    chunk: _Chunk, pool_counts: NDArray[np.int64], *, pool: _Pool, alpha: float
-) -> pl.DataFrame:
+def _score_chunk(chunk: _Chunk, pool: _Counts, *, alpha: float) -> pl.DataFrame:
     scored = chunk.lengths >= _FEWEST_WORDS
     lengths = chunk.lengths[scored]
     in_scored = np.repeat(scored, chunk.lengths)
@@ -282,7 +341,7 @@ def _score_chunk(
     scores = {
         "ie": entropy.word_cross_entropy(
             own_counts,
-            pool_counts[chunk.codes[in_scored]],
+            pool.counts[chunk.codes[in_scored]],
             lengths,
             pool_words=pool.words,
             pool_vocabulary=pool.vocabulary,
@@ -306,7 +365,7 @@ def _with_nulls(values: NDArray[np.float64], where: NDArray[np.bool_]) -> pl.Ser
     return pl.Series(column, nan_to_null=True)
 
 
-def _notes(scores: pl.DataFrame, pool: _Pool) -> dict[str, Any]:
+def _notes(scores: pl.DataFrame, pool: _Counts) -> dict[str, Any]:
     return {
         "pool_words": pool.words,
         "pool_vocabulary": pool.vocabulary,

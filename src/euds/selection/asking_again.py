@@ -28,8 +28,8 @@ def open_to(selection: Selection) -> Pool:
     reasons = [f"near-duplicate of {name}" for name in selection.settings["against"]]
     taken = selection.frame["reason"].is_in(reasons).fill_null(value=False)
     # By text: a repeat of one that was taken out is told as a duplicate.
-    texts = selection.pool.frame.filter(taken)["key"]
-    return selection.pool.take(~selection.pool.frame["key"].is_in(texts.implode()))
+    texts = selection.pool.rows.filter(taken)["key"]
+    return selection.pool.take(~selection.pool.rows["key"].is_in(texts.implode()))
 
 
 def request_of(settings: Mapping[str, Any], rule: Rule, *, pool_rows: int) -> dict[str, Any]:

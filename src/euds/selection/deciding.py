@@ -14,7 +14,7 @@ from euds.selection.interval import Budget, Interval
 from euds.selection.preference import Candidates, Preference, no_preference, same_reason
 from euds.selection.quotas import Kind, in_shares
 from euds.selection.ranks import mid_ranks
-from euds.selection.rows import complete_of, numbers_of
+from euds.selection.rows import numbers_of
 from euds.selection.soft import inclusion_probabilities, systematic_draw
 from euds.selection.spending import rows_left, within_budget
 
@@ -93,7 +93,7 @@ def decide(case: Case, groups: Numbers | None = None, kind: Kind = "proportional
     """
     candidates, preference = case.candidates, case.preference
     numbers = np.flatnonzero(case.rows["complete"].to_numpy())  # of the candidates among the rows
-    outside = _outside(complete_of(case.rows), preference, case.intervals)
+    outside = _outside(case.rows, preference, case.intervals)
     if case.intervals and preference.judged:
         # Inside an interval that the user gave every row is as good as another.
         preference = replace(no_preference(candidates.rows), judged=preference.judged)
@@ -175,13 +175,14 @@ def _share_kept(kept: Bools, groups: NDArray[np.int64]) -> Floats:
 
 
 def _outside(
-    complete: pl.DataFrame, preference: Preference, intervals: Sequence[Interval]
+    rows: pl.DataFrame, preference: Preference, intervals: Sequence[Interval]
 ) -> pl.Series:
     """Return for each candidate which interval it falls out of, null where it is inside all."""
-    reasons = pl.repeat(None, complete.height, dtype=pl.String, eager=True)
+    complete = rows["complete"]
+    reasons = pl.repeat(None, int(complete.sum()), dtype=pl.String, eager=True)
     for interval in reversed(intervals):  # the first interval speaks last
         if interval.column is not None:
-            judged = {interval.column: numbers_of(complete, interval.column)}
+            judged = {interval.column: numbers_of(rows, interval.column)[complete.to_numpy()]}
         elif preference.judged:
             judged = dict(preference.judged)
         else:

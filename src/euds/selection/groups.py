@@ -102,7 +102,8 @@ def groups_of(
     elif column == OPTION:
         values = rows[OPTION]
     elif column == LANGUAGE and LANGUAGE not in pool.source.columns:
-        values = pl.Series(languages_of(pool.frame["text"].gather(rows["at"]).to_list()))
+        texts = pool.wording.take(rows["at"], columns=["text"])["text"]
+        values = pl.Series(languages_of(texts.to_list()))
     else:
         values = _values(column, pool, rows["at"])
     names = values.cast(pl.String).fill_null(_NOTHING).to_numpy().astype(np.str_)
@@ -123,7 +124,7 @@ def number_of_clusters(rows: int) -> int:
 
 def _values(column: str, pool: Pool, at: pl.Series) -> pl.Series:
     """Return a column of the input at some rows, out of the records as they were read."""
-    records = pool.records[at]
+    records = pool.raw.take(at)
     if pool.source.format == "parquet":
         values = records[column]
         # What is nested has no text of its own in Polars.

@@ -101,7 +101,7 @@ def language_shares(rows: pl.DataFrame, kept: NDArray[np.bool_], pool: Pool) -> 
         sample = members
         if len(members) > _SAMPLE:
             sample = members[np.argpartition(lots[members], _SAMPLE)[:_SAMPLE]]
-        texts = pool.frame["text"].gather(rows["at"].gather(sample)).to_list()
+        texts = pool.wording.take(rows["at"].gather(sample), columns=["text"])["text"].to_list()
         found.append([language for language in languages_of(texts) if language != UNKNOWN])
     return _shares(LANGUAGE, *found)
 

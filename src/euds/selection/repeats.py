@@ -56,7 +56,7 @@ def check_near_duplicates(wanted: str) -> None:
 
 def is_too_much_text(pool: Pool) -> bool:
     """Return whether looking for near-duplicates would take long next to the rest of a run."""
-    return int(pool.frame["text"].str.len_bytes().sum()) > MOST_CHARACTERS
+    return pool.text_bytes > MOST_CHARACTERS
 
 
 def stand_ins_by_words(rows: pl.DataFrame, pool: Pool) -> Numbers:
@@ -71,7 +71,7 @@ def stand_ins_by_words(rows: pl.DataFrame, pool: Pool) -> Numbers:
         ``at`` (the place in the pool) and ``must``, sorted by key.
     """
     order = _order(rows)
-    texts = pool.frame.select("text", "context")[rows["at"].gather(order)]
+    texts = pool.wording.take(rows["at"].gather(order))
     return _numbered(stand_ins(texts["text"], texts["context"]), order)
 
 
@@ -181,7 +181,7 @@ def against_names(against: Against) -> list[str]:
     """Return what texts that the pool must not overlap with are called: by their files."""
     names = []
     for others in _listed(against):
-        files = others.frame["file"].unique(maintain_order=True) if isinstance(others, Pool) else ()
+        files = others.rows["file"].unique(maintain_order=True) if isinstance(others, Pool) else ()
         named = [PurePath(file).name for file in files]
         names.append(", ".join(named[:1]) + (", ..." if len(named) > 1 else "") or "texts given")
     return names

@@ -57,7 +57,7 @@ def distinct_rows(
     OptionError
         If a row that must stay is not in the pool.
     """
-    ids = pool.frame["id"]
+    ids = pool.rows["id"]
     must = ids.is_in(pl.Series(always_keep, dtype=pl.String))
     unknown = sorted(set(always_keep) - set(ids.filter(must)))
     if unknown:
@@ -67,7 +67,9 @@ def distinct_rows(
             expected=f"ids such as {ids[0]!r}",
         )
     shown = ["id", "key", "label"] if show_labels else ["id", "key"]
-    rows = pool.frame.select(*shown, characters=pl.col("text").str.len_chars(), must=must)
+    rows = pool.rows.select(*shown, must=must)
+    if "words" not in table.frame.columns:  # what length there is to go by
+        rows = rows.with_columns(characters=pool.characters)
     rows = _with_scores(rows, table).with_row_index("at")
     if not distinct:
         return rows.sort("key", "id")
@@ -98,7 +100,7 @@ def take_out(rows: pl.DataFrame, found: pl.DataFrame, scores: Sequence[str]) -> 
         All columns of scores. The rows lose them, so that they count in no rank.
     """
     if not found.height:
-        return rows.with_columns(taken_out=pl.lit(None, dtype=pl.String))
+        return rows.with_columns(taken_out=pl.lit(None))
     rows = rows.join(found, on="key", how="left", maintain_order="left")
     rows = rows.with_columns(taken_out=pl.when(~pl.col("must")).then("taken_out"))
     return rows.with_columns(pl.when(pl.col("taken_out").is_null()).then(pl.col(*scores)))
@@ -138,7 +140,7 @@ def with_completeness(rows: pl.DataFrame, scores: Sequence[str]) -> pl.DataFrame
     ]
     if "label" in rows.columns:
         lacking.append(pl.when(pl.col("label").is_null()).then(pl.lit("no label")))
-    rows = rows.with_columns(lacks=pl.coalesce(lacking))
+    rows = rows.with_columns(lacks=pl.coalesce(lacking).cast(pl.String))
     return rows.with_columns(complete=pl.col("lacks").is_null())
 
 

@@ -152,7 +152,7 @@ def select(
         use_labels=use_labels,
         score_names=() if scores is None else scores.names,
     )
-    table = scores or ScoreTable(pool.frame.select("id"))
+    table = scores or ScoreTable(pool.rows.select("id"))
     chosen = request.rule
     raw = [one.column for one in request.intervals if one.column is not None]
     table.require(raw)
@@ -304,7 +304,7 @@ def _case(
     target: Texts | None,
 ) -> tuple[Case, NDArray[np.float32] | None]:
     """Let the rule put the candidates in order; return also their vectors, if there is a need."""
-    complete = complete_of(rows)
+    complete = complete_of(rows.drop("id", "taken_out", "lacks"))
     shown = None
     if vectors is not None and request.vectors_for is not None:
         shown = vectors.of(complete["key"].to_list())
@@ -469,7 +469,7 @@ def _selection_frame(pool: Pool, case: Case, decision: Decision) -> pl.DataFrame
     is_candidate = pl.Series(place >= 0)
     found = pl.select(pl.when(is_candidate).then(pl.lit(pl.Series(place)))).to_series()
     return (
-        pool.frame.select("id")
+        pool.rows.select("id")
         .hstack(decided.select(pl.all().gather(found)))
         .with_columns(
             kept=pl.col("kept").fill_null(value=False),
@@ -489,7 +489,7 @@ def _stands_for(pool: Pool, case: Case, decision: Decision, repeats: pl.Series) 
     nearly = (decision.reason == NEAR_DUPLICATE).fill_null(value=False).arg_true()
     repeated = repeats.arg_true()
     # Rows are sorted by key; of equal ones the first stands for all.
-    first = rows["key"].search_sorted(pool.frame["key"].gather(repeated), "left")
+    first = rows["key"].search_sorted(pool.rows["key"].gather(repeated), "left")
     found = pl.repeat(None, len(pool), dtype=pl.String, eager=True)
     found = found.scatter(rows["at"].gather(nearly), rows["id"].gather(stand_in[nearly.to_numpy()]))
     return found.scatter(repeated, rows["id"].gather(first))

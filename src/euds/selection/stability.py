@@ -208,7 +208,7 @@ def stability(
     ):
         again = select(part, table, **changed, vectors=vectors)
         overlaps.append(
-            _overlap(source, change, first, _keys_kept(again), among=set(part.frame["key"]))
+            _overlap(source, change, first, _keys_kept(again), among=set(part.rows["key"]))
         )
     return Stability(rule.name, rule.is_draw or bool(settings["soft"]), len(first), tuple(overlaps))
 
@@ -250,7 +250,7 @@ def _changes(
         for name in ("keep", "keep_tokens"):
             if request[name] is not None:
                 smaller[name] = max(1, round(request[name] * _SAMPLE_SHARE))
-        frame = scores.frame.filter(pl.col("id").is_in(part.frame["id"].implode()))
+        frame = scores.frame.filter(pl.col("id").is_in(part.rows["id"].implode()))
         table = ScoreTable(frame, scores.provenance)
         yield "sample", f"sample {number}", part, table, smaller
     if rule.scores is None:
@@ -263,10 +263,10 @@ def _changes(
 
 def _sample(pool: Pool, number: int, *, stays: list[str]) -> Pool:
     """Return nine tenths of the pool's texts, equal texts together, with what must stay."""
-    keys = pool.frame["key"].unique().sort()
+    keys = pool.rows["key"].unique().sort()
     chosen = np.random.default_rng(number).random(len(keys)) < _SAMPLE_SHARE
-    in_it = pool.frame["key"].is_in(keys.filter(pl.Series(chosen)).implode())
-    return pool.take(in_it | pool.frame["id"].is_in(stays))
+    in_it = pool.rows["key"].is_in(keys.filter(pl.Series(chosen)).implode())
+    return pool.take(in_it | pool.rows["id"].is_in(stays))
 
 
 def _variants(entropies: list[str], there: tuple[str, ...]) -> Iterator[list[str]]:
@@ -278,7 +278,7 @@ def _variants(entropies: list[str], there: tuple[str, ...]) -> Iterator[list[str
 
 
 def _keys_kept(selection: Selection) -> set[str]:
-    return set(selection.pool.frame.filter(selection.frame["kept"])["key"])
+    return set(selection.pool.rows.filter(selection.frame["kept"])["key"])
 
 
 def _overlap(

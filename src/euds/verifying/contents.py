@@ -37,7 +37,7 @@ def check_pool(root: Path, manifest: Mapping[str, Any], told: Told) -> Pool | No
         loaded = Pool.load(root / POOL)
         # A copy does not have the fingerprint that was saved beside the rows: it is made anew.
         pool = replace(loaded)
-        frame, asked = pool.frame, manifest["pool"]
+        rows, asked = pool.rows, manifest["pool"]
         told.differ("the pool's rows are not as many", POOL, got=len(pool), expected=asked["rows"])
         for name, fingerprint in ((MANIFEST, asked["fingerprint"]), (POOL, loaded.fingerprint)):
             told.differ(
@@ -46,19 +46,29 @@ def check_pool(root: Path, manifest: Mapping[str, Any], told: Told) -> Pool | No
                 got=pool.fingerprint,
                 expected=fingerprint,
             )
-        needed = ("id", "key", "file", "line", *(["text"] if pool.has_texts else []))
+        needed = ("id", "key", "file", "line")
         lacks = pl.any_horizontal(pl.col(needed).is_null())
-        _tell_rows(told, POOL, frame, lacks, f"rows lack one of {', '.join(needed)}")
-        _tell_rows(told, POOL, frame, frame["id"].is_duplicated(), "rows share their id")
-        if not pool.has_texts and frame["text"].is_null().all():
+        _tell_rows(told, POOL, rows, lacks, f"rows lack one of {', '.join(needed)}")
+        _tell_rows(told, POOL, rows, rows["id"].is_duplicated(), "rows share their id")
+        if not pool.has_texts:
             return pool  # a run with --no-texts: there is nothing that could have its key
+        _tell_rows(told, POOL, rows, _has_other_key(pool), "rows do not have the key of their text")
+    return pool
+
+
+def _has_other_key(pool: Pool) -> pl.Series:
+    """Return for each row whether its key is not that of its text."""
+    found = [pl.Series([], dtype=pl.Boolean)]
+    row = 0
+    for part in pool.wording.parts():
         keys = [
             None if text is None else text_key(text, context)
-            for text, context in frame.select("text", "context").iter_rows()
+            for text, context in part.select("text", "context").iter_rows()
         ]
-        is_wrong = frame["key"].ne_missing(pl.Series(keys, dtype=pl.String))
-        _tell_rows(told, POOL, frame, is_wrong, "rows do not have the key of their text")
-    return pool
+        own = pool.rows["key"].slice(row, part.height)
+        found.append(own.ne_missing(pl.Series(keys, dtype=pl.String)))
+        row += part.height
+    return pl.concat(found)
 
 
 def check_rejected(root: Path, manifest: Mapping[str, Any], told: Told) -> None:
@@ -178,10 +188,10 @@ def _check_count(
 def _check_ids(told: Told, where: str, frame: pl.DataFrame, pool: Pool) -> bool:
     """Tell of rows that are not the pool's, in its order; return whether there are any."""
     ids = frame["id"]
-    if ids.equals(pool.frame["id"]):
+    if ids.equals(pool.rows["id"]):
         return False
-    lacking = pool.frame["id"].filter(~pool.frame["id"].is_in(ids.implode()))
-    foreign = ids.filter(~ids.is_in(pool.frame["id"].implode()))
+    lacking = pool.rows["id"].filter(~pool.rows["id"].is_in(ids.implode()))
+    foreign = ids.filter(~ids.is_in(pool.rows["id"].implode()))
     if len(lacking) or len(foreign):
         got = f"{len(lacking):,} of the pool are not there, {len(foreign):,} there are not its"
     else:

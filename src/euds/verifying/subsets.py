@@ -52,7 +52,7 @@ def check_subset(
     told : Told
         Gets the problems.
     """
-    records = pool.raw.filter(selection["kept"])
+    records = pool.raw.read(selection["kept"])
     expected = _weights(selection) if weights else None
     with told.reading(name):
         if pool.source.format == "folder":

@@ -242,7 +242,7 @@ def _check_held_out(path: Path, manifest: Mapping[str, Any], pool: Pool | None, 
             "content", "the columns are not id and reason", HELD_OUT, got=", ".join(frame.columns)
         )
     elif pool is not None:
-        both = frame["id"].is_in(pool.frame["id"].implode()).sum()
+        both = frame["id"].is_in(pool.rows["id"].implode()).sum()
         told.differ("rows are held out and in the pool", HELD_OUT, got=f"{both:,}", expected="0")
 
 
