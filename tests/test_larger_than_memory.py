@@ -1,0 +1,222 @@
+"""Pools whose texts lie in files: every command gives what it gives where they are in memory."""
+
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import euds
+from euds import records
+from euds.records import HeldRecords, ParquetRecords, StoredRecords
+from euds.runs import RunFolder
+from euds.scorers import information
+from tests.test_verifying import command, reseal
+
+WORDS = [
+    "the",
+    "a",
+    "film",
+    "was",
+    "good",
+    "bad",
+    "dull",
+    "long",
+    "actor",
+    "scene",
+    "light",
+    "again",
+]
+
+
+def rows(count: int) -> list[dict]:
+    """Rows with repeats, contexts that share a text, labels, and a text too short to be scored."""
+    rng = random.Random(0)
+    made = [
+        {
+            "name": f"row {number}",
+            "text": " ".join(rng.choices(WORDS, k=rng.randint(3, 30))),
+            "context": None if number % 3 else f"question {number % 5}",
+            "label": "ab"[number % 2],
+        }
+        for number in range(count)
+    ]
+    repeats = [{**row, "name": f"{row['name']} again"} for row in made[::7]]
+    return [*made, *repeats, {**made[0], "name": "another", "context": "another question"}]
+
+
+def write_jsonl(folder: Path) -> Path:
+    path = folder / "pool.jsonl"
+    lines = [json.dumps(row) for row in rows(200)]
+    path.write_text("\n".join([*lines[:50], "no JSON", *lines[50:]]) + "\n")
+    return path
+
+
+def write_csv(folder: Path) -> Path:
+    path = folder / "pool.csv"
+    pl.DataFrame(rows(200)).write_csv(path)
+    return path
+
+
+def write_parquet(folder: Path) -> Path:
+    path = folder / "pool.parquet"
+    pl.DataFrame(rows(200)).with_columns(pl.col("label").cast(pl.Categorical)).write_parquet(
+        path, row_group_size=30
+    )
+    return path
+
+
+def write_folder(folder: Path) -> Path:
+    for number, row in enumerate(rows(200)):
+        path = folder / "pool" / row["label"] / f"{number}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(row["text"])
+    return folder / "pool"
+
+
+INPUTS = {
+    "jsonl": write_jsonl,
+    "csv": write_csv,
+    "parquet": write_parquet,
+    "folder": write_folder,
+}
+
+
+@pytest.fixture
+def in_files(monkeypatch):
+    """Return a function: from then on nothing stays in memory, and parts are short."""
+
+    def put() -> None:
+        for module in (records, information):
+            monkeypatch.setattr(module, "MOST_IN_MEMORY", 1)
+        monkeypatch.setattr(records, "_ROWS_PER_PART", 17)
+        monkeypatch.setattr(information, "_FEWEST_TEXTS", 5)
+        monkeypatch.setattr(information, "_MOST_TEXTS", 5)
+
+    return put
+
+
+def files_of(run: Path) -> dict[str, object]:
+    """Return what a run wrote: tables by their rows, other files by their bytes."""
+    found: dict[str, object] = {}
+    for path in sorted(run.rglob("*")):
+        name = path.relative_to(run).as_posix()
+        if path.is_dir() or name in ("manifest.json", "report.html"):
+            continue
+        is_table = path.suffix == ".parquet"
+        found[name] = (
+            pl.read_parquet(path).to_dict(as_series=False) if is_table else (path.read_bytes())
+        )
+    return found
+
+
+@pytest.mark.parametrize("kind", INPUTS)
+def test_a_run_writes_the_same_wherever_the_texts_are(kind, tmp_path, empty_cache, in_files):
+    source = INPUTS[kind](tmp_path)
+    asked = ("--scores", "ie", "--rule", "ie", "--keep", "0.3", "--max-rejected", "0.1")
+    for name in ("memory", "files"):
+        command("run", source, *asked, "--out", tmp_path / name)
+        in_files()
+    expected = files_of(tmp_path / "memory")
+    assert len(expected["selection.parquet"]["id"]) > 200
+    assert files_of(tmp_path / "files") == expected
+
+    run = tmp_path / "files"
+    assert isinstance(euds.read(source, max_rejected=0.1).wording, StoredRecords)
+    assert isinstance(RunFolder(run).load_pool().wording, ParquetRecords)
+    assert "sound" in command("verify", run)
+    assert json.loads(command("replay", run, "--json"))["replayed"]
+    for folder in (tmp_path / "memory", run):
+        command("select", folder, "--rule", "ie", "--keep", "0.2", "--quota", "label=equal")
+    assert files_of(run) == files_of(tmp_path / "memory")
+
+
+def test_rows_are_shown_and_explained(tmp_path, empty_cache, in_files):
+    source = write_jsonl(tmp_path)
+    run = tmp_path / "run"
+    command("run", source, "--scores", "ie", "--rule", "ie", "--keep", "0.3", "--out", run,
+            "--max-rejected", "0.1")  # fmt: skip
+    asked = (
+        ("show", run, "--limit", 5, "--sort", "-ie", "--json"),
+        ("show", run, "--contains", "actor scene", "--limit", 3, "--json"),
+        ("why", run, RunFolder(run).load_pool().rows["id"][150]),
+    )
+    in_memory = [command(*one) for one in asked]
+    assert "actor scene" in in_memory[1]
+    in_files()
+    assert [command(*one) for one in asked] == in_memory
+
+
+def test_a_key_that_is_not_of_its_text_is_found_in_any_part(tmp_path, empty_cache, in_files):
+    run = tmp_path / "run"
+    in_files()
+    command("run", write_csv(tmp_path), "--scores", "ie", "--rule", "ie", "--keep", "0.3",
+            "--out", run)  # fmt: skip
+    path = run / "pool.parquet"
+    metadata = {
+        name: text
+        for name, text in pl.read_parquet_metadata(path).items()
+        if name.startswith("euds.")
+    }
+    table = pl.read_parquet(path)
+    other = pl.when(pl.int_range(pl.len()) == 111).then(pl.lit("other words")).otherwise("text")
+    table.with_columns(text=other).write_parquet(path, metadata=metadata, row_group_size=17)
+    reseal(run)
+    output = command("verify", run, exit_code=1)
+    assert "do not have the key of their text" in output
+    assert f"1 rows, the first '{table['id'][111]}'" in output
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet"])
+def test_ids_that_repeat_are_refused_alike(kind, tmp_path, in_files):
+    source = INPUTS[kind](tmp_path)
+    in_memory = euds.read(source, id="label", max_rejected=1.0)
+    in_files()
+    aside = euds.read(source, id="label", max_rejected=1.0)
+    assert in_memory.frame["id"].to_list() == ["a", "b"]
+    assert aside.frame.equals(in_memory.frame)
+    assert aside.records.equals(in_memory.records)
+    assert aside.rejected.equals(in_memory.rejected)
+    assert "repeats the id 'a' of" in aside.rejected["reason"].str.join("; ").item()
+    assert (aside.rejected["raw"].str.len_chars() > 5).all()
+
+
+MEASURED = """
+import resource, subprocess, sys
+subprocess.run([sys.executable, "-m", "euds", *sys.argv[1:]], check=True, stdout=sys.stderr)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is counted as Linux does")
+def test_long_texts_take_no_memory(tmp_path, empty_cache):
+    rng = random.Random(0)
+    asked = ("--scores", "ie", "--rule", "ie", "--keep", "0.16", "--near-duplicates", "keep")
+    peaks = {}
+    for words in (20, 1_000):
+        source = tmp_path / f"{words}.jsonl"
+        with source.open("w") as stream:
+            for _ in range(100_000):
+                stream.write(json.dumps({"text": " ".join(rng.choices(WORDS, k=words))}) + "\n")
+        arguments = ("run", source, *asked, "--out", tmp_path / f"run-{words}")
+        ran = subprocess.run(
+            [sys.executable, "-c", MEASURED, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        peaks[words] = int(ran.stdout) / 1e6
+    megabytes = source.stat().st_size / 1e6
+    assert megabytes > 400
+    assert peaks[1_000] - peaks[20] < megabytes / 2
+
+
+def test_what_is_small_is_in_memory(tmp_path):
+    pool = euds.read(write_jsonl(tmp_path), max_rejected=0.1)
+    assert isinstance(pool.wording, HeldRecords)
+    assert isinstance(pool.raw, HeldRecords)
