@@ -67,6 +67,7 @@ def arithmetic(results: dict[str, Any], speed: dict[str, Any], rows: dict[str, A
     se = options["ours"] / speed["machine"]["cores"]
     most = rows["run --scores ie"][-1]
     bytes_per_row, largest = most["bytes_per_added_row"], most["rows"]
+    texts = rows["information entropy"]["megabytes"] * 1e6 / rows["from file to file"]["rows"]
     seconds = {"ie,ge": 1 / ge, "ie,ge,se": 1 / ge + 1 / se}
     handed_out = results["handed_out_per_second"] * ROWS_PER_SHARD
     prices = [f"cost, {name}, $" for name in DOLLARS_PER_CORE_HOUR]
@@ -88,17 +89,19 @@ def arithmetic(results: dict[str, Any], speed: dict[str, Any], rows: dict[str, A
             hours = core_hours / machines / CORES_PER_MACHINE
             rate = pool / hours / 3600
             limit = "" if rate < handed_out else " **more than is handed out**"
+            gigabytes = pool * (bytes_per_row + texts) / 1e9
             costs = [f"{core_hours * price:,.0f}" for price in DOLLARS_PER_CORE_HOUR.values()]
             lines.append(
                 f"| {pool:,} | {names} | {core_hours:,.0f} | {machines} | {hours:.1f} | "
-                f"{' | '.join(costs)} | {rate:,.0f}{limit} | {pool * bytes_per_row / 1e9:,.0f} |"
+                f"{' | '.join(costs)} | {rate:,.0f}{limit} | {gigabytes:,.0f} |"
             )
     lines += [
         "",
-        "The command holds ids, keys, texts and scores in memory: "
-        f"{bytes_per_row:,} bytes for each row added, short texts with IE alone, measured up to "
-        f"{largest:,} rows on one machine ([speed.md](speed.md)). The rest is "
-        "arithmetic: no pool of that size was scored with a model.",
+        f"The command holds ids, keys and scores in memory: {bytes_per_row:,} bytes for each row "
+        f"added with IE alone, measured up to {largest:,} rows on one machine "
+        f"([speed.md](speed.md)); and, where a model scores, the texts: {texts:,.0f} bytes each as "
+        "counted here, more if yours are longer. The rest is arithmetic: no pool of that size was "
+        "scored with a model.",
     ]
     return lines
 

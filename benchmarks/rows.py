@@ -1,6 +1,6 @@
 """How long and how much memory reading, IE, selecting and writing take for many short rows.
 
-    python benchmarks/rows.py [--rows 100000] [--most 10000000] [--only-select]
+    python benchmarks/rows.py [--rows 100000] [--most 10000000] [--only select|comparisons]
 
 Rows are words drawn from the words of the ``tweets`` data set, as many as its rows have.
 
@@ -293,34 +293,41 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=100_000, help="of the comparisons")
     parser.add_argument("--most", type=int, default=10_000_000, help="of the whole runs")
     parser.add_argument(
-        "--only-select", action="store_true", help="leave the other results as they are"
+        "--only",
+        choices=("select", "comparisons"),
+        help="4, or 1 and 2: the other results stay as they are",
     )
     arguments = parser.parse_args()
     again = min(LONG_RUN_ROWS, arguments.most)
     sizes = sorted({min(10_000, arguments.rows), arguments.rows, again, arguments.most})
+    needed = {"select": [again], "comparisons": [arguments.rows], None: sizes}[arguments.only]
+    result: dict[str, Any] = {}
+    if arguments.only is not None:
+        result = json.loads(RESULTS.read_text(encoding="utf-8"))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for rows in [again] if arguments.only_select else sizes:
+        for rows in needed:
             write_rows(folder / f"{rows}.jsonl", rows)
-        path = folder / f"{arguments.rows}.jsonl"
-        if arguments.only_select:
-            result: dict[str, Any] = json.loads(RESULTS.read_text(encoding="utf-8"))
+        # Whole processes first, while this one is small; see `measured`.
+        if arguments.only is None:
+            long = [rows for rows in LONG_ROWS if rows <= arguments.most]
+            result = {
+                "cores": os.cpu_count(),
+                "python": platform.python_version(),
+                "polars": pl.__version__,
+                "run --scores ie": growth(folder, sizes),
+                "long rows": long_rows(folder, long),
+            }
+        if arguments.only == "select":
             measured(*run_command(folder, again))
+        if arguments.only != "comparisons":
             result["select again"] = select_command(folder, again)
-            save(result)
-            return
-        result = {
-            "cores": os.cpu_count(),
-            "python": platform.python_version(),
-            "polars": pl.__version__,
-            # First, while this process is small; see `measured`.
-            "run --scores ie": growth(folder, sizes),
-            "long rows": long_rows(folder, [rows for rows in LONG_ROWS if rows <= arguments.most]),
-            "select again": select_command(folder, again),
-            "information entropy": information_entropy(path),
-            "from file to file": against_dsir(path, arguments.rows),
-            "select": [selecting(folder / f"run-{rows}") for rows in sizes],
-        }
+        if arguments.only != "select":
+            path = folder / f"{arguments.rows}.jsonl"
+            result["information entropy"] = information_entropy(path)
+            result["from file to file"] = against_dsir(path, arguments.rows)
+        if arguments.only is None:
+            result["select"] = [selecting(folder / f"run-{rows}") for rows in sizes]
     save(result)
 
 

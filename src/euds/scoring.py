@@ -214,16 +214,20 @@ def _places(keys: pl.Series, distinct: pl.Series) -> pl.Series:
     table to look up millions of keys in takes more memory than the pool.
     """
     is_first = keys.is_first_distinct()
+    known = pl.DataFrame({"key": distinct, "place": pl.arange(len(distinct), eager=True)})
     if not keys.filter(is_first).equals(distinct):
-        return distinct.search_sorted(keys)  # those of a small one are sorted
-    places = is_first.cast(pl.UInt32).cum_sum() - 1
+        return _looked_up(keys, known)
+    places = is_first.cast(pl.Int64).cum_sum() - 1
     repeated = keys.filter(~is_first)
     if repeated.is_empty():
         return places
-    known = pl.DataFrame({"key": distinct, "place": pl.arange(len(distinct), eager=True)})
     known = known.filter(pl.col("key").is_in(repeated.unique().implode()))
-    looked_up = repeated.to_frame("key").join(known, on="key", how="left", maintain_order="left")
-    return places.scatter((~is_first).arg_true(), looked_up["place"])
+    return places.scatter((~is_first).arg_true(), _looked_up(repeated, known))
+
+
+def _looked_up(keys: pl.Series, known: pl.DataFrame) -> pl.Series:
+    found = keys.to_frame("key").join(known, on="key", how="left", maintain_order="left")
+    return found["place"]
 
 
 def _spent(taken: float, stages: Sequence[StageRecord]) -> float:

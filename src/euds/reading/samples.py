@@ -69,8 +69,7 @@ class Samples:
         nothing = [pl.lit(None, dtype=POOL_SCHEMA[name]).alias(name) for name in empty]
         rows = rows.with_columns(nothing)
         wording, records = self._wording.finish(), self._set_aside.finish()
-        is_first = rows["id"].is_first_distinct()
-        if not self._ids_required or is_first.all():
+        if not self._ids_required or (is_first := rows["id"].is_first_distinct()).all():
             return rows, wording, records
         # Looked for at the end: ids of millions of rows would else be held twice.
         self._refuse_repeats(rows, records, ~is_first)

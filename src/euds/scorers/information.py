@@ -225,10 +225,8 @@ class _Counts:
     def with_codes(self, chunk: _Chunk) -> _Chunk:
         """Count a chunk's words; return it with the codes of all chunks."""
         assert chunk.vocabulary is not None
-        known = self._codes
-        codes = np.array(
-            [known.setdefault(word, len(known)) for word in chunk.vocabulary], np.uint32
-        )
+        known, words = self._codes, chunk.vocabulary.to_list()
+        codes = np.array([known.setdefault(word, len(known)) for word in words], np.uint32)
         if len(known) > self.counts.size:
             self.counts = np.pad(self.counts, (0, max(self.counts.size, len(known))))
         self.counts[codes] += np.bincount(chunk.codes, minlength=codes.size)
