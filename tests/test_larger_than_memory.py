@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 import euds
-from euds import records
+from euds import damage, records
 from euds.records import HeldRecords, ParquetRecords, StoredRecords
 from euds.runs import RunFolder
 from euds.scorers import information
@@ -93,6 +93,7 @@ def in_files(monkeypatch):
         for module in (records, information):
             monkeypatch.setattr(module, "MOST_IN_MEMORY", 1)
         monkeypatch.setattr(records, "_ROWS_PER_PART", 17)
+        monkeypatch.setattr(damage, "_ROWS_TOGETHER", 0)
         monkeypatch.setattr(information, "_FEWEST_TEXTS", 5)
         monkeypatch.setattr(information, "_MOST_TEXTS", 5)
 
@@ -141,11 +142,12 @@ def test_rows_are_shown_and_explained(tmp_path, empty_cache, in_files):
             "--max-rejected", "0.1")  # fmt: skip
     asked = (
         ("show", run, "--limit", 5, "--sort", "-ie", "--json"),
+        ("show", run, "--limit", 5, "--sort", "text", "--json"),
         ("show", run, "--contains", "actor scene", "--limit", 3, "--json"),
         ("why", run, RunFolder(run).load_pool().rows["id"][150]),
     )
     in_memory = [command(*one) for one in asked]
-    assert "actor scene" in in_memory[1]
+    assert "actor scene" in in_memory[2]
     in_files()
     assert [command(*one) for one in asked] == in_memory
 
@@ -168,6 +170,35 @@ def test_a_key_that_is_not_of_its_text_is_found_in_any_part(tmp_path, empty_cach
     output = command("verify", run, exit_code=1)
     assert "do not have the key of their text" in output
     assert f"1 rows, the first '{table['id'][111]}'" in output
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_texts_that_only_some_parts_have_are_found(first, tmp_path, empty_cache, in_files):
+    run = tmp_path / "run"
+    in_files()
+    command("run", write_csv(tmp_path), "--scores", "ie", "--rule", "ie", "--keep", "0.3",
+            "--out", run)  # fmt: skip
+    path = run / "pool.parquet"
+    metadata = {
+        name: text
+        for name, text in pl.read_parquet_metadata(path).items()
+        if name.startswith("euds.")
+    }
+    is_gone = pl.int_range(pl.len()) < 100 if first else pl.int_range(pl.len()) >= 100
+    table = pl.read_parquet(path).with_columns(text=pl.when(~is_gone).then("text"))
+    table.write_parquet(path, metadata=metadata, row_group_size=20)
+    reseal(run)
+    assert "samples without a text" in command("verify", run, exit_code=1)
+
+
+@pytest.mark.parametrize("by", ["label=equal", "language=equal", "name=sqrt"])
+def test_quotas_are_the_same(by, tmp_path, empty_cache, in_files):
+    in_memory = euds.read(write_csv(tmp_path))
+    scores = euds.score(in_memory, ["ie"])
+    expected = euds.select(in_memory, scores, rule="ie", keep=50, quota=by).ids
+    in_files()
+    aside = euds.read(tmp_path / "pool.csv")
+    assert euds.select(aside, scores, rule="ie", keep=50, quota=by).ids == expected
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet"])

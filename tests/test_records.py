@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 import euds
-from euds import records
+from euds import damage, records
 from euds.damage import DamagedFileError
 from euds.errors import StoreError
 from euds.pool import Pool
@@ -41,6 +41,12 @@ def stored(*parts: pl.DataFrame) -> StoredRecords:
     return found
 
 
+@pytest.fixture(autouse=True)
+def _groups_as_they_are(monkeypatch):
+    """Small row groups are parts of their own, but where a test is about them."""
+    monkeypatch.setattr(damage, "_ROWS_TOGETHER", 0)
+
+
 def of_parquet(path: Path, table: pl.DataFrame, *, rows: int) -> ParquetRecords:
     table.write_parquet(path, row_group_size=rows)
     return ParquetRecords(path, {name: name for name in table.columns}, lambda _: None)
@@ -63,7 +69,7 @@ def test_rows_come_back_as_they_were(table):
     assert table.read().equals(LONG)
     assert table.read().schema == LONG.schema
     assert [part.height for part in table.parts()] == [3, 3, 3, 1]
-    assert table.longest_part == 3
+    assert table.rows_per_part == 3
     assert table.read(columns=["bytes", "number"]).equals(LONG.select("bytes", "number"))
 
 
@@ -108,7 +114,7 @@ def test_long_rows_come_in_short_parts(monkeypatch):
     monkeypatch.setattr(records, "_BYTES_PER_PART", 2_500)
     long = pl.DataFrame({"text": ["x" * 1_000] * 10})
     for found in (HeldRecords(long), stored(long)):
-        assert found.longest_part == 2
+        assert found.rows_per_part == 2
         assert found.read().equals(long)
 
 
@@ -124,6 +130,45 @@ def test_tables_with_other_parts_go_side_by_side(monkeypatch, tmp_path):
     mask = pl.Series([at % 3 == 0 for at in range(10)])
     masked = list(side_by_side(first, second, mask=mask))
     assert pl.concat(other for _, other in masked).equals(LONG.filter(mask))
+
+
+def test_an_empty_part_is_passed_over():
+    found = stored(TABLE[:1], TABLE[1:])
+    found._lengths.insert(1, 0)
+    found._places.insert(1, (0, 0))
+    pairs = list(side_by_side(found, HeldRecords(TABLE)))
+    assert pl.concat(one for one, _ in pairs).equals(TABLE)
+
+
+def test_long_rows_behind_short_ones_make_short_groups(monkeypatch):
+    monkeypatch.setattr(records, "_BYTES_PER_PART", 2_500)
+    short, long = pl.DataFrame({"text": ["x"] * 100}), pl.DataFrame({"text": ["x" * 1_000] * 10})
+    assert stored(short, long).rows_per_part == 2
+    assert stored(long, short).rows_per_part == 2
+
+
+def test_names_that_are_patterns_are_names(tmp_path, monkeypatch):
+    table = pl.DataFrame({"*": ["a", "b"], "^n.*$": [1, 2], "n": [3, 4], "text": ["one", "two"]})
+    table.write_parquet(tmp_path / "pool.parquet")
+    for most in (1 << 20, 1):
+        monkeypatch.setattr(records, "MOST_IN_MEMORY", most)
+        pool = euds.read(tmp_path / "pool.parquet")
+        assert pool.records.equals(table)
+        pool.save(tmp_path / "saved.parquet")
+        loaded = Pool.load(tmp_path / "saved.parquet")
+        assert loaded.records.equals(table)
+        chosen = euds.select(loaded, rule="random", keep=1, quota="^n.*$=equal")
+        written = pl.read_parquet(chosen.write(tmp_path / "subset.parquet"))
+        assert written.equals(table.filter(chosen.frame["kept"]))
+
+
+def test_small_groups_of_a_parquet_file_are_read_together(tmp_path, monkeypatch):
+    monkeypatch.setattr(damage, "_ROWS_TOGETHER", 50_000)
+    path = tmp_path / "table.parquet"
+    found = of_parquet(path, pl.DataFrame({"number": range(1_000)}), rows=1)
+    assert [part.height for part in found.parts()] == [1_000]
+    large = of_parquet(path, pl.DataFrame({"number": range(120_000)}), rows=30_000)
+    assert [part.height for part in large.parts()] == [30_000] * 4
 
 
 def test_an_empty_table():

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import polars as pl
+import polars.selectors as cs
 import zstandard
 
 from euds.parquet_metadata import ImpossibleMetadataError, Metadata, check_counts, metadata_of
@@ -28,6 +29,7 @@ __all__ = [
 ]
 
 
+_ROWS_TOGETHER, _BYTES_TOGETHER = 50_000, 4 << 20
 _DEEPEST = 200  # levels of columns; a list takes two
 
 
@@ -70,7 +72,10 @@ def read_parquet(source: Path | IO[bytes], columns: Sequence[str] | None = None)
 
 
 def parquet_groups(stream: IO[bytes]) -> tuple[pl.Schema, list[int]]:
-    """Return the columns of a Parquet file, and the rows of each of its row groups.
+    """Return the columns of a Parquet file, and the rows of its row groups, small ones together.
+
+    Whoever reads a group has the file's metadata read once more: of a file of many small groups
+    that would take much longer than the rows.
 
     Raises
     ------
@@ -80,7 +85,23 @@ def parquet_groups(stream: IO[bytes]) -> tuple[pl.Schema, list[int]]:
     metadata = _check_metadata(stream, counts=True)
     with _panics_as_damage():
         schema = pl.read_parquet_schema(stream)
-    return pl.Schema(schema), [] if metadata is None else list(metadata.rows)
+    return pl.Schema(schema), [] if metadata is None else _together(metadata)
+
+
+def _together(metadata: Metadata) -> list[int]:
+    columns = len(metadata.chunks) // max(len(metadata.rows), 1)
+    found: list[int] = []
+    held = 0
+    for number, rows in enumerate(metadata.rows):
+        chunks = metadata.chunks[number * columns : (number + 1) * columns]
+        size = sum(chunk.size for chunk in chunks)
+        if found and found[-1] + rows <= _ROWS_TOGETHER and held + size <= _BYTES_TOGETHER:
+            found[-1] += rows
+            held += size
+        else:
+            found.append(rows)
+            held = size
+    return found
 
 
 def read_parquet_group(
@@ -94,7 +115,8 @@ def read_parquet_group(
         See `FILE_DAMAGE`.
     """
     with _panics_as_damage():
-        part = pl.scan_parquet(stream).select(columns).slice(start, rows).collect()
+        names = cs.by_name(*columns)  # a name may be a pattern
+        part = pl.scan_parquet(stream).select(names).slice(start, rows).collect()
     if part.height != rows:
         raise DamagedFileError("it has fewer rows than it says")
     return part

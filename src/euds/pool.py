@@ -12,7 +12,7 @@ import functools
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Literal, get_args
@@ -232,6 +232,10 @@ class _TextsInParts(Texts):
         for keys, wording in side_by_side(self._keys, self._wording, mask=self._is_first):
             yield keys.hstack(wording)
 
+    @property
+    def keys(self) -> list[str]:
+        return self._keys.read(self._is_first)["key"].sort().to_list()
+
     @functools.cached_property
     def frame(self) -> pl.DataFrame:
         return pl.concat(self.parts()).sort("key")
@@ -387,7 +391,7 @@ class Pool:
             ),
             path,
             schema=pl.Schema([*POOL_SCHEMA.items(), *records.items()]),
-            rows_per_group=min(self.wording.longest_part, self.raw.longest_part),
+            rows_per_group=min(self.wording.rows_per_part, self.raw.rows_per_part),
             metadata={
                 _SOURCE_METADATA: json.dumps(asdict(self.source)),
                 _FINGERPRINT_METADATA: self.fingerprint,
@@ -413,8 +417,8 @@ class Pool:
             for name in names
             if name.startswith(_RECORD_PREFIX)
         }
-        wording = ParquetRecords(path, {name: name for name in WORDING_SCHEMA}, _check_wording)
-        raw = ParquetRecords(path, records, functools.partial(_check_records, source=source))
+        wording = ParquetRecords(path, {name: name for name in WORDING_SCHEMA}, _AllOrNone("text"))
+        raw = ParquetRecords(path, records, _check_records(source))
         _check_schemas(wording, raw, source)
         refused = pl.DataFrame(schema=REJECTED_SCHEMA) if rejected is None else rejected
         pool = cls(
@@ -466,20 +470,40 @@ def _check_schemas(wording: Records, raw: Records, source: Source) -> None:
         raise DamagedFileError("the records are not those of the format")
 
 
-def _check_wording(part: pl.DataFrame) -> None:
-    # All texts are there, or none is: a run with --no-texts keeps none.
-    if "text" in part.columns and part["text"].null_count() not in (0, part.height):
-        raise DamagedFileError("samples without a text")
+class _AllOrNone:
+    """Checks parts of a table: a column has a value in all rows of all of them, or in none.
+
+    There are no texts, and no records, in a run with ``--no-texts``; a part that differs from those
+    before it was changed by somebody.
+    """
+
+    def __init__(self, column: str) -> None:
+        self._column = column
+        self._is_there: bool | None = None
+
+    def __call__(self, part: pl.DataFrame) -> None:
+        if self._column not in part.columns or not part.height:
+            return
+        nulls = part[self._column].null_count()
+        if self._is_there is None:
+            self._is_there = not nulls
+        if nulls != (0 if self._is_there else part.height):
+            raise DamagedFileError(f"samples without a {self._column}")
 
 
-def _check_records(part: pl.DataFrame, *, source: Source) -> None:
+def _check_records(source: Source) -> Callable[[pl.DataFrame], None]:
+    """Return what checks the records of a format."""
     if source.format == "parquet":
-        return
-    nulls = dict(zip(part.columns, part.null_count().row(0), strict=True))
-    is_bare = nulls == {"record": part.height}
-    is_other = source.format == "folder" and "record" in nulls
-    if not is_bare and (is_other or any(nulls.values())):
-        raise DamagedFileError("the records are not those of the format")
+        return lambda _: None
+    if source.format != "folder":
+        return _AllOrNone("record")
+
+    def check(part: pl.DataFrame) -> None:
+        nulls = dict(zip(part.columns, part.null_count().row(0), strict=True))
+        if nulls != {"record": part.height} and ("record" in nulls or any(nulls.values())):
+            raise DamagedFileError("the records are not those of the format")
+
+    return check
 
 
 def _check_rows(rows: pl.DataFrame) -> None:

@@ -63,8 +63,8 @@ class Records(ABC):
         return sum(self._lengths)
 
     @property
-    def longest_part(self) -> int:
-        """The rows of the longest part, at least 1."""
+    def rows_per_part(self) -> int:
+        """How many rows a part may have, wherever the longest ones stand."""
         return max([1, *self._lengths])
 
     def parts(
@@ -79,6 +79,8 @@ class Records(ABC):
         for number, rows in enumerate(self._lengths):
             wanted = None if mask is None else mask.slice(row, rows)
             row += rows
+            if not rows:
+                continue
             if wanted is None:
                 yield self._part(number, names)
             elif wanted.any():
@@ -96,11 +98,33 @@ class Records(ABC):
         self, rows: pl.Series | NDArray[np.integer], *, columns: Sequence[str] | None = None
     ) -> pl.DataFrame:
         """Return the rows with the given numbers, in the order of these."""
+        names = list(self.schema) if columns is None else list(columns)
+        nothing = pl.DataFrame(schema={name: self.schema[name] for name in names})
+        numbers, found = self._taken(rows, names)
+        return pl.concat([nothing, *found])[numbers]
+
+    def values(
+        self,
+        rows: pl.Series | NDArray[np.integer],
+        of: Callable[[pl.DataFrame], pl.Series],
+        *,
+        columns: Sequence[str] | None = None,
+    ) -> pl.Series:
+        """Return what ``of`` makes of the rows with the given numbers, part by part."""
+        names = list(self.schema) if columns is None else list(columns)
+        numbers, found = self._taken(rows, names)
+        made = [of(part) for part in found]
+        return pl.concat(made)[numbers] if made else pl.Series([], dtype=pl.String)
+
+    def _taken(
+        self, rows: pl.Series | NDArray[np.integer], columns: list[str]
+    ) -> tuple[NDArray[np.int64], Iterator[pl.DataFrame]]:
+        """Return the rows in their own order, and the place of each that was asked for."""
         numbers = np.asarray(rows, dtype=np.int64)
         wanted = np.zeros(self.height, dtype=np.bool_)
         wanted[numbers] = True
         place = np.cumsum(wanted) - 1
-        return self.read(pl.Series(wanted), columns=columns)[place[numbers]]
+        return place[numbers], self.parts(wanted, columns=columns)
 
     def arrange(self, rows: pl.Series) -> Records:
         """Return the rows with the given numbers, each once, as a table of their own."""
@@ -141,18 +165,23 @@ class HeldRecords(Records):
         super().__init__(frame.schema, [min(step, frame.height - start) for start in starts])
         self._step = step
 
+    @property
+    def rows_per_part(self) -> int:
+        """How many rows a part may have."""
+        return self._step
+
     def read(
         self, mask: Mask | None = None, *, columns: Sequence[str] | None = None
     ) -> pl.DataFrame:
         """Return the rows where ``mask`` is true, or all; without a copy where it can be."""
-        frame = self._frame if columns is None else self._frame.select(columns)
+        frame = self._frame if columns is None else self._frame[list(columns)]
         return frame if mask is None else frame.filter(mask)
 
     def _some(self, part: pl.DataFrame, wanted: pl.Series) -> pl.DataFrame:
         return part.filter(wanted)
 
     def _part(self, number: int, columns: list[str]) -> pl.DataFrame:
-        return self._frame.select(columns).slice(number * self._step, self._lengths[number])
+        return self._frame[columns].slice(number * self._step, self._lengths[number])
 
 
 class StoredRecords(Records):
@@ -162,6 +191,12 @@ class StoredRecords(Records):
         super().__init__(schema)
         self._file = TemporaryFile()
         self._places: list[tuple[int, int]] = []
+        self._rows_per_part = _ROWS_PER_PART
+
+    @property
+    def rows_per_part(self) -> int:
+        """How many rows a part may have, wherever the longest ones stand."""
+        return self._rows_per_part
 
     def add(self, frame: pl.DataFrame) -> None:
         """Add rows behind those that are there.
@@ -171,7 +206,9 @@ class StoredRecords(Records):
         StoreError
             If there is no room for them.
         """
-        for part in frame.iter_slices(_rows_per_part(frame)):
+        rows = _rows_per_part(frame)
+        self._rows_per_part = min(rows, self._rows_per_part)
+        for part in frame.iter_slices(rows):
             packed = io.BytesIO()
             part.write_ipc(packed, compression="lz4")
             self._places.append(self._file.add(packed.getbuffer()))
@@ -180,7 +217,7 @@ class StoredRecords(Records):
     def _part(self, number: int, columns: list[str]) -> pl.DataFrame:
         content = self._file.read(*self._places[number])
         try:
-            return pl.read_ipc(content).select(columns)
+            return pl.read_ipc(content)[columns]
         except pl.exceptions.PolarsError as error:
             raise not_read_back(str(error)) from error
 
@@ -323,7 +360,7 @@ def write_parquet_in_parts(
     ) -> Iterator[pl.DataFrame]:
         try:
             for part in parts:
-                yield part if columns is None else part.select(columns)
+                yield part if columns is None else part[columns]
         except BaseException as error:
             failed.append(error)
             raise

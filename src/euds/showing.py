@@ -74,11 +74,14 @@ def rows_of(
         rows = rows.filter(has_it.gather(rows["at"]))
     if sort is not None:
         column = sort.removeprefix("-")
-        _check_known(column, rows.columns, "column")
+        _check_known(column, ["text", *rows.drop("at").columns], "column")
+        if column == "text":
+            rows = rows.with_columns(pool.wording.take(rows["at"], columns=["text"]))
         rows = rows.sort(column, descending=sort.startswith("-"), nulls_last=True)
     rows = rows if limit is None else rows.head(limit)
     texts = pool.wording.take(rows["at"], columns=["text"])["text"]
-    return rows.drop("at").insert_column(rows.columns.index("label") - 1, texts)
+    rows = rows.drop("at", "text", strict=False)
+    return rows.insert_column(rows.columns.index("label"), texts)
 
 
 def _check_known(name: str, known: Sequence[str], what: str) -> None:

@@ -68,6 +68,8 @@ def write_subset(
     source = pool.source
     if weights is not None:
         check_weights(pool)
+        if len(weights) != mask.sum():
+            raise pl.exceptions.ShapeError(f"{len(weights)} weights for {mask.sum()} rows")
         source, parts = _with_header(source), _with_weights(source, parts, weights)
     if source.format == "folder":
         _check_replaceable(pool, path)
@@ -82,7 +84,7 @@ def write_subset(
                 parts,
                 temporary,
                 schema=pl.Schema(schema),
-                rows_per_group=pool.raw.longest_part,
+                rows_per_group=pool.raw.rows_per_part,
             )
     else:
         with atomic_write(path) as temporary, _open(temporary, suffix) as write:

@@ -71,6 +71,10 @@ class DelimitedReader:
         """Return the records as a table."""
         return pl.DataFrame({"record": records}, schema={"record": pl.String})
 
+    def size_of(self, record: Any) -> int:
+        """Return about how much memory a record takes, in bytes."""
+        return len(record)
+
     def fields_of(self, record: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the fields of a record by column."""
         return dict(zip(self._header.fields, self._split(record["record"]), strict=True))

@@ -48,6 +48,10 @@ class FolderReader:
         schema = {"path": pl.String, "bytes": pl.Binary}
         return pl.DataFrame(records, schema=schema, orient="row")
 
+    def size_of(self, record: Any) -> int:
+        """Return about how much memory a record takes, in bytes."""
+        return len(record[1])
+
     def fields_of(self, record: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the file's name: the rest of its path is its label."""
         return {"path": record["path"].rpartition("/")[2]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ from euds.reading.values import kind_of
 
 __all__ = ["JsonlReader"]
 
-_HEAD_ROWS = 10_000
+_HEAD_ROWS, _HEAD_BYTES = 10_000, 32 << 20
 _JSON_SPACE = " \t\r\n"
 _DEEPEST = 500
 _TOO_DEEP = f"the JSON is nested too deeply: more than {_DEEPEST} objects or arrays in each other"
@@ -34,20 +35,31 @@ class JsonlReader:
         self._styles: list[TextStyle] = []
         self._names: dict[str, None] = {}  # a set that keeps the order
         self._rows = self._parse_all()
-        self._head = list(itertools.islice(self._rows, _HEAD_ROWS))
+        self._head: deque[Row | BadRow] = deque()
+        size = 0
+        for row in itertools.islice(self._rows, _HEAD_ROWS):
+            self._head.append(row)
+            size += len(row.record) if isinstance(row, Row) else 0
+            if size > _HEAD_BYTES:
+                break
 
     def columns(self) -> list[str]:
-        """Return the keys seen so far; before `rows`, those of the first 10,000 rows."""
+        """Return the keys seen so far; before `rows`, those of the first 10,000 rows at most."""
         return list(self._names)
 
     def rows(self, wanted: list[str]) -> Iterator[Row | BadRow]:
         """Yield all rows in order, once."""
-        head, self._head = self._head, []
-        return itertools.chain(head, self._rows)
+        while self._head:
+            yield self._head.popleft()
+        yield from self._rows
 
     def records(self, records: list[Any]) -> pl.DataFrame:
         """Return the lines as a table."""
         return pl.DataFrame({"record": records}, schema={"record": pl.String})
+
+    def size_of(self, record: Any) -> int:
+        """Return about how much memory a record takes, in bytes."""
+        return len(record)
 
     def fields_of(self, record: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the object of a line."""

@@ -58,6 +58,9 @@ class Reader(Protocol):
     def records(self, records: list[Any]) -> pl.DataFrame:
         """Return a table of records, as the pool keeps them."""
 
+    def size_of(self, record: Any) -> int:
+        """Return about how much memory a record takes, in bytes."""
+
     def fields_of(self, record: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return all fields of one row of the table that `records` made."""
 

@@ -18,7 +18,7 @@ from euds.records import Records, RecordsAside
 
 __all__ = ["Samples", "check_rejected", "number_repeats"]
 
-_CHUNK_ROWS, _CHUNK_CHARACTERS = 50_000, 32 << 20
+_CHUNK_ROWS, _CHUNK_BYTES = 50_000, 32 << 20
 _ID_DIGITS = 16
 _EXAMPLES = 3
 
@@ -43,7 +43,7 @@ class Samples:
         self._ids_required = ids_required
         self._rows: list[tuple[str | None, str, str, str | None, str | None, str, int]] = []
         self._records: list[Any] = []
-        self._characters = 0
+        self._bytes = 0
         self._chunks: list[pl.DataFrame] = []
         self._wording = RecordsAside(pl.Schema(WORDING_SCHEMA))
         self._set_aside = RecordsAside(reader.records([]).schema)
@@ -57,7 +57,7 @@ class Samples:
             self._take(row)
         except Unusable as unusable:
             self.rejected.append(BadRow(row.file, row.line, str(unusable), self._raw(row)))
-        if len(self._rows) == _CHUNK_ROWS or self._characters > _CHUNK_CHARACTERS:
+        if len(self._rows) == _CHUNK_ROWS or self._bytes > _CHUNK_BYTES:
             self._flush()
 
     def finish(self) -> tuple[pl.DataFrame, Records, Records]:
@@ -109,7 +109,7 @@ class Samples:
         label = self._label(row.fields)
         self._rows.append((self._id(row), key, text, context, label, row.file, row.line))
         self._records.append(row.record)
-        self._characters += len(text) + len(context or "")
+        self._bytes += len(text) + len(context or "") + self._reader.size_of(row.record)
 
     def _label(self, fields: Mapping[str, Any]) -> str | None:
         value = fields.get(self._layout.label)
@@ -138,7 +138,7 @@ class Samples:
         self._chunks.append(frame.select(list(ROW_SCHEMA)).with_columns(shared(frame["file"])))
         self._wording.add(frame.select(list(WORDING_SCHEMA)))
         self._set_aside.add(self._reader.records(self._records))
-        self._rows, self._records, self._characters = [], [], 0
+        self._rows, self._records, self._bytes = [], [], 0
 
 
 def _shown(fields: Mapping[str, Any]) -> str:
@@ -164,7 +164,7 @@ def number_repeats(
     if not repeated.any():
         return start.alias("id")
     ids = start.filter(repeated).to_list()
-    rows = records.read(repeated).iter_rows(named=True)
+    rows = (row for part in records.parts(repeated) for row in part.iter_rows(named=True))
     labels = samples["label"].filter(repeated).to_list()
     order = sorted(
         (id_, _rest_hash(fields_of(row), label), name or "", place)

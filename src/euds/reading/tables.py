@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import itertools
-import shutil
-import tempfile
-import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -32,6 +30,7 @@ class TableReader:
     def __init__(self, inputs: Sequence[Input]) -> None:
         self._tables = [_Table(source) for source in inputs]
         self._schema = self._tables[0].schema
+        self._sized = (pl.DataFrame(), 0)
         for table in self._tables[1:]:
             _check_same_schema(self._tables[0], table)
 
@@ -57,6 +56,13 @@ class TableReader:
             found.append(tables[0][list(numbers)])
         return pl.concat(found)
 
+    def size_of(self, record: Any) -> int:
+        """Return about how many bytes a record takes, as the rows beside it do on average."""
+        table: pl.DataFrame = record[0]
+        if table is not self._sized[0]:
+            self._sized = (table, int(table.estimated_size() / table.height))
+        return self._sized[1]
+
     def fields_of(self, record: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the row itself."""
         return record
@@ -72,15 +78,15 @@ class _Table:
     def __init__(self, source: Input) -> None:
         self.name = source.name
         self._source = source
-        self._copy: IO[bytes] | None = None
+        self._content: bytes | None = None
         if source.frame is not None:
             _check_storable(source.frame, source.name)
             self.schema = source.frame.schema
             return
         if isinstance(source.path, RemotePath):
             # What is written last has to be read first; that is no question to put to a network.
-            self._copy = _copied(source.path, source.name)
-            weakref.finalize(self, self._copy.close)
+            with _told_as_input(self.name), source.path.open("rb") as stream:
+                self._content = stream.read()
         with self._opened() as stream:
             self.schema = parquet_groups(stream)[0]
 
@@ -99,22 +105,12 @@ class _Table:
     @contextlib.contextmanager
     def _opened(self) -> Iterator[IO[bytes]]:
         with _told_as_input(self.name):
-            if self._copy is not None:
-                yield self._copy
+            if self._content is not None:
+                yield io.BytesIO(self._content)
                 return
             assert isinstance(self._source.path, Path)
             with self._source.path.open("rb") as stream:
                 yield stream
-
-
-def _copied(path: RemotePath, name: str) -> IO[bytes]:
-    with contextlib.ExitStack() as closing, _told_as_input(name):
-        copy = closing.enter_context(tempfile.TemporaryFile())
-        with path.open("rb") as stream:
-            shutil.copyfileobj(stream, copy)
-        copy.seek(0)
-        closing.pop_all()  # closed with the reader
-    return copy
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from euds.pool import Pool
+from euds.records import side_by_side
 from euds.scores import ScoreTable, scorer_of
 
 __all__ = [
@@ -216,10 +217,8 @@ def other_records(stored: Pool, again: Pool) -> tuple[int, int]:
     labels = stored.rows["label"].ne_missing(again.rows["label"].gather(order))
     if stored.source.format != again.source.format or stored.raw.schema != again.raw.schema:
         return int(labels.sum()), 0
-    others, first = 0, 0
-    for part in stored.raw.parts():
-        records = again.raw.take(order.slice(first, part.height))
-        first += part.height
+    others = 0
+    for part, records in side_by_side(stored.raw, again.raw.arrange(order)):
         if not part.equals(records):
             rows = zip(part.rows(), records.rows(), strict=True)
             others += sum(_are_other(one, other) for one, other in rows)

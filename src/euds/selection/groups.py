@@ -102,10 +102,14 @@ def groups_of(
     elif column == OPTION:
         values = rows[OPTION]
     elif column == LANGUAGE and LANGUAGE not in pool.source.columns:
-        texts = pool.wording.take(rows["at"], columns=["text"])["text"]
-        values = pl.Series(languages_of(texts.to_list()))
+        values = pool.wording.values(
+            rows["at"],
+            lambda part: pl.Series(languages_of(part["text"].to_list()), dtype=pl.String),
+            columns=["text"],
+        )
     else:
         values = _values(column, pool, rows["at"])
+    values = values.alias("value")  # what a column is called may be a pattern to Polars
     names = values.cast(pl.String).fill_null(_NOTHING).to_numpy().astype(np.str_)
     return np.asarray(np.unique(names, return_inverse=True)[1], dtype=np.int64)
 
@@ -124,16 +128,20 @@ def number_of_clusters(rows: int) -> int:
 
 def _values(column: str, pool: Pool, at: pl.Series) -> pl.Series:
     """Return a column of the input at some rows, out of the records as they were read."""
-    records = pool.raw.take(at)
     if pool.source.format == "parquet":
-        values = records[column]
-        # What is nested has no text of its own in Polars.
-        return values if not values.dtype.is_nested() else pl.Series(map(str, values.to_list()))
+        return pool.raw.values(at, lambda part: _as_texts(part[column]), columns=[column])
     if pool.source.format == "jsonl":
         field = _json_field(column)
     else:
         field = _delimited_field(column, pool.source)
-    return pl.Series([field(record) for record in records["record"]], dtype=pl.String)
+    return pool.raw.values(
+        at, lambda part: pl.Series([field(one) for one in part["record"]], dtype=pl.String)
+    )
+
+
+def _as_texts(values: pl.Series) -> pl.Series:
+    # What is nested has no text of its own in Polars.
+    return values if not values.dtype.is_nested() else pl.Series(map(str, values.to_list()))
 
 
 def _json_field(column: str) -> Callable[[str], str | None]:

@@ -14,6 +14,7 @@ import polars as pl
 from euds.damage import read_parquet
 from euds.plain_files import open_plain
 from euds.pool import REJECTED_SCHEMA, Pool, text_key
+from euds.records import Records
 from euds.runs import MANIFEST, POOL, REJECTED, SCORES, SELECTION
 from euds.scores import ScoreTable, without_times
 from euds.verifying.problems import Told
@@ -50,10 +51,18 @@ def check_pool(root: Path, manifest: Mapping[str, Any], told: Told) -> Pool | No
         lacks = pl.any_horizontal(pl.col(needed).is_null())
         _tell_rows(told, POOL, rows, lacks, f"rows lack one of {', '.join(needed)}")
         _tell_rows(told, POOL, rows, rows["id"].is_duplicated(), "rows share their id")
-        if not pool.has_texts:
-            return pool  # a run with --no-texts: there is nothing that could have its key
+        if not pool.has_texts:  # a run with --no-texts: there is nothing that could have its key
+            for table in (pool.wording, pool.raw):
+                _read_through(table)
+            return pool
         _tell_rows(told, POOL, rows, _has_other_key(pool), "rows do not have the key of their text")
     return pool
+
+
+def _read_through(table: Records) -> None:
+    """Have all parts of a table checked; those of a large one are when they are read."""
+    for _ in table.parts():
+        pass
 
 
 def _has_other_key(pool: Pool) -> pl.Series:
