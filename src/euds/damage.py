@@ -119,7 +119,7 @@ def read_parquet_group(
         part = pl.scan_parquet(stream).select(names).slice(start, rows).collect()
     if part.height != rows:
         raise DamagedFileError("it has fewer rows than it says")
-    return part
+    return part[list(columns)]
 
 
 def read_parquet_columns(path: Path) -> list[str]:
