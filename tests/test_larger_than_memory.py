@@ -11,6 +11,8 @@ import pytest
 
 import euds
 from euds import damage, records
+from euds.reading import jsonl, samples
+from euds.reading.inputs import find_inputs
 from euds.records import HeldRecords, ParquetRecords, StoredRecords
 from euds.runs import RunFolder
 from euds.scorers import information
@@ -152,24 +154,29 @@ def test_rows_are_shown_and_explained(tmp_path, empty_cache, in_files):
     assert [command(*one) for one in asked] == in_memory
 
 
+ROW = pl.int_range(pl.len())
+
+
+def change_texts(run: Path, texts: pl.Expr) -> None:
+    """Change the texts of a run's pool, and make all checksums anew."""
+    path = run / "pool.parquet"
+    told = pl.read_parquet_metadata(path).items()
+    metadata = {name: text for name, text in told if name.startswith("euds.")}
+    changed = pl.read_parquet(path).with_columns(text=texts)
+    changed.write_parquet(path, metadata=metadata, row_group_size=17)
+    reseal(run)
+
+
 def test_a_key_that_is_not_of_its_text_is_found_in_any_part(tmp_path, empty_cache, in_files):
     run = tmp_path / "run"
     in_files()
     command("run", write_csv(tmp_path), "--scores", "ie", "--rule", "ie", "--keep", "0.3",
             "--out", run)  # fmt: skip
-    path = run / "pool.parquet"
-    metadata = {
-        name: text
-        for name, text in pl.read_parquet_metadata(path).items()
-        if name.startswith("euds.")
-    }
-    table = pl.read_parquet(path)
-    other = pl.when(pl.int_range(pl.len()) == 111).then(pl.lit("other words")).otherwise("text")
-    table.with_columns(text=other).write_parquet(path, metadata=metadata, row_group_size=17)
-    reseal(run)
+    sample = RunFolder(run).load_pool().rows["id"][111]
+    change_texts(run, pl.when(ROW == 111).then(pl.lit("other words")).otherwise("text"))
     output = command("verify", run, exit_code=1)
     assert "do not have the key of their text" in output
-    assert f"1 rows, the first '{table['id'][111]}'" in output
+    assert f"1 rows, the first '{sample}'" in output
 
 
 @pytest.mark.parametrize("first", [True, False])
@@ -178,16 +185,7 @@ def test_texts_that_only_some_parts_have_are_found(first, tmp_path, empty_cache,
     in_files()
     command("run", write_csv(tmp_path), "--scores", "ie", "--rule", "ie", "--keep", "0.3",
             "--out", run)  # fmt: skip
-    path = run / "pool.parquet"
-    metadata = {
-        name: text
-        for name, text in pl.read_parquet_metadata(path).items()
-        if name.startswith("euds.")
-    }
-    is_gone = pl.int_range(pl.len()) < 100 if first else pl.int_range(pl.len()) >= 100
-    table = pl.read_parquet(path).with_columns(text=pl.when(~is_gone).then("text"))
-    table.write_parquet(path, metadata=metadata, row_group_size=20)
-    reseal(run)
+    change_texts(run, pl.when(ROW >= 100 if first else ROW < 100).then("text"))
     assert "samples without a text" in command("verify", run, exit_code=1)
 
 
@@ -213,6 +211,33 @@ def test_ids_that_repeat_are_refused_alike(kind, tmp_path, in_files):
     assert aside.rejected.equals(in_memory.rejected)
     assert "repeats the id 'a' of" in aside.rejected["reason"].str.join("; ").item()
     assert (aside.rejected["raw"].str.len_chars() > 5).all()
+
+
+@pytest.mark.parametrize("kind", INPUTS)
+def test_long_records_are_set_aside_early(kind, tmp_path, monkeypatch):
+    source = INPUTS[kind](tmp_path)
+    expected = euds.read(source, max_rejected=0.1)
+    added = []
+    add = records.RecordsAside.add
+    monkeypatch.setattr(
+        records.RecordsAside, "add", lambda self, part: [added.append(part.height), add(self, part)]
+    )
+    # What is written back counts as well: by their texts alone all rows would be one part.
+    texts = expected.text_bytes + sum(map(len, expected.frame["context"].drop_nulls()))
+    monkeypatch.setattr(samples, "_CHUNK_BYTES", texts)
+    pool = euds.read(source, max_rejected=0.1)
+    assert pool.frame.equals(expected.frame)
+    assert pool.records.equals(expected.records)
+    assert len(added) > 2  # texts and records of one part
+
+
+def test_the_first_rows_of_jsonl_are_not_held_if_they_are_long(tmp_path, monkeypatch):
+    source = write_jsonl(tmp_path)
+    expected = euds.read(source, max_rejected=0.1)
+    monkeypatch.setattr(jsonl, "_HEAD_BYTES", 500)
+    reader = jsonl.JsonlReader(find_inputs([source]), None)
+    assert 1 < len(reader._head) < 10
+    assert euds.read(source, max_rejected=0.1).records.equals(expected.records)
 
 
 MEASURED = """

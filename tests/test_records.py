@@ -150,6 +150,7 @@ def test_long_rows_behind_short_ones_make_short_groups(monkeypatch):
 def test_names_that_are_patterns_are_names(tmp_path, monkeypatch):
     table = pl.DataFrame({"*": ["a", "b"], "^n.*$": [1, 2], "n": [3, 4], "text": ["one", "two"]})
     table.write_parquet(tmp_path / "pool.parquet")
+    assert euds.read(tmp_path / "pool.parquet", text="*").frame["text"].to_list() == ["a", "b"]
     for most in (1 << 20, 1):
         monkeypatch.setattr(records, "MOST_IN_MEMORY", most)
         pool = euds.read(tmp_path / "pool.parquet")

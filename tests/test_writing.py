@@ -251,6 +251,19 @@ def test_weights_are_a_column_of_a_table(tmp_path):
     }
 
 
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+@pytest.mark.parametrize("weights", [[1.0], [1.0, 2.0, 3.0]])
+def test_weights_must_be_as_many_as_the_rows(suffix, weights, tmp_path):
+    table = pl.DataFrame({"text": ["one", "two", "three"]})
+    write = table.write_ndjson if suffix == "jsonl" else table.write_parquet
+    write(tmp_path / f"pool.{suffix}")
+    pool = read(tmp_path / f"pool.{suffix}")
+    out = tmp_path / f"subset.{suffix}"
+    with pytest.raises(pl.exceptions.ShapeError):
+        write_subset(pool, pool.rows["id"][:2], out, weights=pl.Series(weights))
+    assert not out.exists()
+
+
 def test_weights_without_a_place_are_refused(tmp_path):
     path = tmp_path / "in.jsonl"
     path.write_text('{"text": "a", "euds_weight": 2}\n')

@@ -71,7 +71,7 @@ def read_parquet(source: Path | IO[bytes], columns: Sequence[str] | None = None)
         return pl.read_parquet(source, columns=some, glob=False)  # a name may hold a star
 
 
-def parquet_groups(stream: IO[bytes]) -> tuple[pl.Schema, list[int]]:
+def parquet_groups(stream: IO[bytes]) -> tuple[pl.Schema, list[range]]:
     """Return the columns of a Parquet file, and the rows of its row groups, small ones together.
 
     Whoever reads a group has the file's metadata read once more: of a file of many small groups
@@ -88,26 +88,25 @@ def parquet_groups(stream: IO[bytes]) -> tuple[pl.Schema, list[int]]:
     return pl.Schema(schema), [] if metadata is None else _together(metadata)
 
 
-def _together(metadata: Metadata) -> list[int]:
+def _together(metadata: Metadata) -> list[range]:
     columns = len(metadata.chunks) // max(len(metadata.rows), 1)
-    found: list[int] = []
-    held = 0
+    found: list[range] = []
+    start = held = 0
     for number, rows in enumerate(metadata.rows):
         chunks = metadata.chunks[number * columns : (number + 1) * columns]
         size = sum(chunk.size for chunk in chunks)
-        if found and found[-1] + rows <= _ROWS_TOGETHER and held + size <= _BYTES_TOGETHER:
-            found[-1] += rows
+        if found and len(found[-1]) + rows <= _ROWS_TOGETHER and held + size <= _BYTES_TOGETHER:
+            found[-1] = range(found[-1].start, start + rows)
             held += size
         else:
-            found.append(rows)
+            found.append(range(start, start + rows))
             held = size
+        start += rows
     return found
 
 
-def read_parquet_group(
-    stream: IO[bytes], columns: Sequence[str], *, start: int, rows: int
-) -> pl.DataFrame:
-    """Return columns of the rows from ``start`` on; `parquet_groups` tells where groups begin.
+def read_parquet_group(stream: IO[bytes], columns: Sequence[str], rows: range) -> pl.DataFrame:
+    """Return columns of some rows, best those of a group; see `parquet_groups`.
 
     Raises
     ------
@@ -116,8 +115,8 @@ def read_parquet_group(
     """
     with _panics_as_damage():
         names = cs.by_name(*columns)  # a name may be a pattern
-        part = pl.scan_parquet(stream).select(names).slice(start, rows).collect()
-    if part.height != rows:
+        part = pl.scan_parquet(stream).select(names).slice(rows.start, len(rows)).collect()
+    if part.height != len(rows):
         raise DamagedFileError("it has fewer rows than it says")
     return part[list(columns)]
 

@@ -248,10 +248,9 @@ class ParquetRecords(Records):
         self._path, self._names, self._check = path, names, check
         self._stream = path.open("rb")
         weakref.finalize(self, self._stream.close)
-        schema, lengths = parquet_groups(self._stream)
+        schema, self._groups = parquet_groups(self._stream)
         named = {name: schema[there] for name, there in names.items()}
-        super().__init__(pl.Schema(named), lengths)
-        self._starts = [0, *np.cumsum(lengths).tolist()]
+        super().__init__(pl.Schema(named), [len(rows) for rows in self._groups])
 
     def held_if_small(self) -> Records:
         """Return the table in memory if it fits there, else itself.
@@ -262,7 +261,7 @@ class ParquetRecords(Records):
             If the file is damaged where it was read.
         """
         held, size = [pl.DataFrame(schema=self.schema)], 0.0
-        for number in range(len(self._lengths)):
+        for number in range(len(self._groups)):
             held.append(self._group(number, list(self.schema)))
             size += held[-1].estimated_size()
             if size > MOST_IN_MEMORY:
@@ -282,8 +281,7 @@ class ParquetRecords(Records):
 
     def _group(self, number: int, columns: list[str]) -> pl.DataFrame:
         there = [self._names[name] for name in columns]
-        rows = self._lengths[number]
-        part = read_parquet_group(self._stream, there, start=self._starts[number], rows=rows)
+        part = read_parquet_group(self._stream, there, self._groups[number])
         part.columns = columns
         self._check(part)
         return part

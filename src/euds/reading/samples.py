@@ -84,17 +84,10 @@ class Samples:
         for (id_, file, line, first_file, first_line), record in zip(
             told.iter_rows(), raw, strict=True
         ):
-            reason = f"repeats the id {id_!r} of {first_file}:{first_line}"
-            whole = record.get("record") if len(record) == 1 else None
             shown = {name: record[name] for name in self._layout.columns if name in record}
-            self.rejected.append(
-                BadRow(
-                    file,
-                    line,
-                    reason,
-                    whole[:RAW_CHARACTERS] if isinstance(whole, str) else _shown(shown),
-                )
-            )
+            row = Row(file, line, record.get("record") if len(record) == 1 else None, shown)
+            reason = f"repeats the id {id_!r} of {first_file}:{first_line}"
+            self.rejected.append(BadRow(file, line, reason, self._raw(row)))
 
     def _take(self, row: Row) -> None:
         text, context = self._layout.take(row.fields)
@@ -131,7 +124,8 @@ class Samples:
     def _raw(self, row: Row) -> str:
         if isinstance(row.record, str):
             return row.record[:RAW_CHARACTERS]
-        return _shown(row.fields)
+        shown = repr(dict(row.fields))[:RAW_CHARACTERS]
+        return shown.encode("utf-8", "backslashreplace").decode()
 
     def _flush(self) -> None:
         frame = pl.DataFrame(self._rows, schema=POOL_SCHEMA, orient="row")
@@ -139,11 +133,6 @@ class Samples:
         self._wording.add(frame.select(list(WORDING_SCHEMA)))
         self._set_aside.add(self._reader.records(self._records))
         self._rows, self._records, self._bytes = [], [], 0
-
-
-def _shown(fields: Mapping[str, Any]) -> str:
-    shown = repr(dict(fields))[:RAW_CHARACTERS]
-    return shown.encode("utf-8", "backslashreplace").decode()
 
 
 def number_repeats(

@@ -44,7 +44,7 @@ class TableReader:
         for table in self._tables:
             line = 1
             for part in table.parts():
-                for number, fields in enumerate(part.select(names).iter_rows(named=True)):
+                for number, fields in enumerate(part[names].iter_rows(named=True)):
                     yield Row(table.name, line + number, (part, number), fields)
                 line += part.height
 
@@ -96,11 +96,9 @@ class _Table:
             yield self._source.frame
             return
         with self._opened() as stream:
-            schema, lengths = parquet_groups(stream)
-            start = 0
-            for rows in lengths:
-                yield read_parquet_group(stream, list(schema), start=start, rows=rows)
-                start += rows
+            schema, groups = parquet_groups(stream)
+            for rows in groups:
+                yield read_parquet_group(stream, list(schema), rows)
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[IO[bytes]]:
