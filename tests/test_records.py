@@ -172,6 +172,34 @@ def test_small_groups_of_a_parquet_file_are_read_together(tmp_path, monkeypatch)
     assert [part.height for part in large.parts()] == [30_000] * 4
 
 
+def test_small_groups_of_long_rows_are_not_read_together(tmp_path, monkeypatch):
+    monkeypatch.setattr(damage, "_ROWS_TOGETHER", 50_000)
+    monkeypatch.setattr(damage, "_BYTES_TOGETHER", 5_000)
+    noise = pl.DataFrame({"number": np.random.default_rng(0).random(1_000)})  # 2,000 bytes a group
+    found = of_parquet(tmp_path / "table.parquet", noise, rows=250)
+    assert [part.height for part in found.parts()] == [500, 500]
+    assert found.read().equals(noise)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the memory from /proc")
+def test_a_few_rows_do_not_keep_the_others_in_memory():
+    texts = pl.DataFrame({"text": [os.urandom(2_000).hex() for _ in range(20_000)]})
+    found = stored(*texts.iter_slices(1_000))
+    del texts
+    gc.collect()
+    before = held_megabytes()
+    few = found.take(pl.Series(range(0, 20_000, 1_000)))
+    assert few.height == 20
+    assert held_megabytes() - before < 40  # all are 80
+
+
+def held_megabytes() -> float:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("RssAnon"):
+            return int(line.split()[1]) / 1e3
+    raise AssertionError("the system does not tell")
+
+
 def test_an_empty_table():
     nothing = TABLE.clear()
     for found in (HeldRecords(nothing), stored(nothing), RecordsAside(TABLE.schema).finish()):

@@ -175,6 +175,19 @@ def test_scores_agree_with_a_slow_count(
     assert scores["ie_cut"].to_list() == [len(words) > max_tokens for words in texts]
 
 
+def test_more_distinct_words_than_there_was_room_for() -> None:
+    words = 70_000
+    texts = [" ".join(f"w{n}" for n in range(at, at + 100)) for at in range(0, words, 100)]
+    texts += ["w1 w2 w3 w69999"]
+    scored = InformationScorer().score(Texts.of(texts), no_model)
+    assert scored.notes["pool_vocabulary"] == words
+    assert scored.notes["pool_words"] == words + 4
+    # Without the text's own words each of the four was seen once.
+    seen = (1 + 0.1) / (words + 0.1 * words)
+    short = scored.frame.filter(pl.col("words") == 4)["ie"].item()
+    assert short == pytest.approx(-math.log(seen), rel=1e-12)
+
+
 def test_short_texts_have_a_reason_instead_of_scores_but_count_in_the_pool() -> None:
     scores = score(["", "a", "a b c", "a b c d"])
     assert scores["ie_reason"].to_list() == ["fewer than 4 words"] * 3 + [None]
