@@ -22,6 +22,7 @@ from euds.plain_files import read_plain
 
 __all__ = [
     "CHECKSUM",
+    "MAKE_AGAIN",
     "MANIFEST_VERSION",
     "NewerRunError",
     "checksum_of",
@@ -34,6 +35,12 @@ __all__ = [
 
 MANIFEST_VERSION = 1
 """Goes up when a field changes its meaning or goes away; new fields do not raise it."""
+
+MAKE_AGAIN = (
+    "give the command that made it again: 'euds run' or 'euds score', or 'euds select' if only a "
+    "selection is damaged; what was measured is kept"
+)
+"""What to do about a run whose files are not what was written."""
 
 CHECKSUM = "manifest_checksum"
 
@@ -63,7 +70,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
             where=str(path),
             got=got,
             expected=expected,
-            next_step=_AGAIN,
+            next_step=MAKE_AGAIN,
         )
     return manifest
 
@@ -84,11 +91,11 @@ def parse_manifest(path: Path) -> dict[str, Any]:
             "the manifest is not in UTF-8",
             where=where,
             got=f"byte {error.start:,} is {content[error.start]:#04x}",
-            next_step=_AGAIN,
+            next_step=MAKE_AGAIN,
         ) from error
     except (ValueError, RecursionError) as error:
         raise StoreError(
-            "the manifest cannot be read", where=where, got=str(error), next_step=_AGAIN
+            "the manifest cannot be read", where=where, got=str(error), next_step=MAKE_AGAIN
         ) from error
     if not isinstance(found, dict):
         raise StoreError(
@@ -96,13 +103,10 @@ def parse_manifest(path: Path) -> dict[str, Any]:
             where=where,
             got=_shown(found),
             expected="a JSON object",
-            next_step=_AGAIN,
+            next_step=MAKE_AGAIN,
         )
     _check_version(found.get("manifest_version"), where)
     return found
-
-
-_AGAIN = "run the same command again"
 
 
 def _check_version(version: object, where: str) -> None:
@@ -113,7 +117,7 @@ def _check_version(version: object, where: str) -> None:
             where=where,
             got=f"manifest_version {_shown(version)}",
             expected=f"{MANIFEST_VERSION} or a higher number",
-            next_step=_AGAIN,
+            next_step=MAKE_AGAIN,
         )
     if version > MANIFEST_VERSION:
         here = importlib.metadata.version("euds")

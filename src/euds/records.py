@@ -21,6 +21,7 @@ from polars.io.plugins import register_io_source
 
 from euds.damage import UNREADABLE, first_line, parquet_groups, read_parquet_group
 from euds.errors import StoreError
+from euds.manifests import MAKE_AGAIN
 from euds.temporary_file import TemporaryFile, not_read_back
 
 __all__ = [
@@ -276,7 +277,7 @@ class ParquetRecords(Records):
                 "a file of the run cannot be read",
                 where=str(self._path),
                 got=first_line(error),
-                next_step="run the same command again",
+                next_step=MAKE_AGAIN,
             ) from error
 
     def _group(self, number: int, columns: list[str]) -> pl.DataFrame:

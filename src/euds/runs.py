@@ -39,6 +39,7 @@ from euds.atomic import atomic_write, write_bytes_atomically
 from euds.damage import UNREADABLE, DamagedFileError, first_line, read_parquet
 from euds.errors import InputError, OptionError, StoreError
 from euds.manifests import (
+    MAKE_AGAIN,
     MANIFEST_VERSION,
     NewerRunError,
     package_versions,
@@ -400,7 +401,7 @@ class RunFolder:
                 "a file of the run cannot be read",
                 where=str(path),
                 got=first_line(error),
-                next_step="run the same command again",
+                next_step=MAKE_AGAIN,
             ) from error
 
     def _check_unchanged(self, path: Path) -> None:
@@ -417,7 +418,7 @@ class RunFolder:
                 "a file of the run is not what was written",
                 where=str(path),
                 got="another checksum than in the manifest",
-                next_step="run the same command again",
+                next_step=MAKE_AGAIN,
             )
 
 

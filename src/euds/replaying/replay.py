@@ -12,7 +12,7 @@ from typing import Any, Literal
 from euds.addresses import on_record
 from euds.atomic import write_bytes_atomically
 from euds.errors import InputError, OptionError, StoreError
-from euds.manifests import package_versions
+from euds.manifests import MAKE_AGAIN, package_versions
 from euds.models.sources import resolve
 from euds.pool import Pool, Texts
 from euds.progress import Progress, SilentProgress
@@ -154,7 +154,7 @@ def _check_sound(root: Path) -> None:
             "the run folder is damaged, so there is nothing to compare with",
             where=str(root),
             got=str(damage[0]) + (f" (and {len(damage) - 1:,} more)" if damage[1:] else ""),
-            next_step=f"'euds verify {root}' tells all of it; run the same command again",
+            next_step=f"'euds verify {root}' tells all of it; {MAKE_AGAIN}",
         )
 
 
@@ -189,7 +189,7 @@ def _request(folder: RunFolder) -> Mapping[str, Any]:
             "the manifest's request is none that euds records",
             where=str(folder.path),
             got=", ".join(faults),
-            next_step="run the same command again",
+            next_step=MAKE_AGAIN,
         )
     return request  # type: ignore[no-any-return]
 

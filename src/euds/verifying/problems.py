@@ -8,13 +8,13 @@ from typing import Literal
 
 from euds.damage import UNREADABLE
 from euds.errors import EudsError
+from euds.manifests import MAKE_AGAIN
 from euds.summary import shorten
 
-__all__ = ["AGAIN", "Kind", "Problem", "Told"]
+__all__ = ["Kind", "Problem", "Told"]
 
 Kind = Literal["manifest", "file", "stranger", "content", "replay"]
 
-AGAIN = "run the same command again"
 _MOST_CHARACTERS = 200
 
 
@@ -70,7 +70,7 @@ class Told:
         *,
         got: object = None,
         expected: object = None,
-        next_step: str | None = AGAIN,
+        next_step: str | None = MAKE_AGAIN,
     ) -> None:
         """Add a problem."""
         self.problems.append(
@@ -118,7 +118,7 @@ class Reading:
                 self.where,
                 got=error.got,
                 expected=error.expected,
-                next_step=error.next_step or AGAIN,
+                next_step=error.next_step or MAKE_AGAIN,
             )
             return True
         if isinstance(error, UNREADABLE):
