@@ -4,6 +4,7 @@ import json
 import random
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -11,9 +12,12 @@ import pytest
 
 import euds
 from euds import damage, records
+from euds.cli_texts import with_texts
+from euds.pool import Pool
 from euds.reading import jsonl, samples
 from euds.reading.inputs import find_inputs
 from euds.records import HeldRecords, ParquetRecords, StoredRecords
+from euds.replaying.comparing import other_records
 from euds.runs import RunFolder
 from euds.scorers import information
 from tests.test_verifying import command, reseal
@@ -278,3 +282,35 @@ def test_what_is_small_is_in_memory(tmp_path):
     pool = euds.read(write_jsonl(tmp_path), max_rejected=0.1)
     assert isinstance(pool.wording, HeldRecords)
     assert isinstance(pool.raw, HeldRecords)
+
+
+@pytest.mark.parametrize("aside", [False, True])
+def test_a_run_without_texts_finds_them_in_another_order(aside, tmp_path, in_files):
+    if aside:
+        in_files()
+    whole = euds.read(write_csv(tmp_path))
+    order = list(range(len(whole)))
+    random.Random(1).shuffle(order)
+    for rows in (order[:90], sorted(order[:90])):
+        asked = replace(
+            whole,
+            rows=whole.rows[rows],
+            wording=HeldRecords(whole.wording.read()[rows]),
+            raw=HeldRecords(whole.raw.read()[rows]),
+        )
+        found = with_texts(asked.without_texts(), [str(tmp_path / "pool.csv")], tmp_path)
+        assert found.frame.equals(whole.frame[rows])
+        assert found.records.equals(whole.records[rows])
+
+
+@pytest.mark.parametrize("aside", [False, True])
+def test_records_of_pools_in_another_order_are_compared_by_id(aside, tmp_path, in_files):
+    if aside:
+        in_files()
+    pool = euds.read(write_csv(tmp_path))
+    turned = Pool.of(pool.frame.reverse(), pool.records.reverse(), pool.source)
+    assert other_records(pool, turned) == (0, 0)
+    changed = turned.records.with_columns(
+        record=pl.when(pl.int_range(pl.len()) < 3).then(pl.lit("x,y")).otherwise("record")
+    )
+    assert other_records(pool, Pool.of(turned.frame, changed, pool.source)) == (0, 3)

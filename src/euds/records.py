@@ -368,7 +368,7 @@ def write_parquet_in_parts(
     try:
         plan.sink_parquet(path, row_group_size=rows_per_group, metadata=metadata or {})
     except pl.exceptions.PolarsError:
-        if failed:  # Polars tells of it in words of its own
+        if failed:  # Polars 1 tells of it in words of its own
             raise failed[0] from None
         raise
 
