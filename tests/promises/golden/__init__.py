@@ -1,0 +1,1 @@
+"""Golden runs: what public commands gave, written down to be compared with."""
