@@ -40,13 +40,14 @@ demo-prove: setup  ## the same question with fine-tuning; says how long it will 
 test: setup $(VENV)/.ray
 	@# A process of its own: Ray ends the one that it lives in when it loses its cluster.
 	$(BIN)/python scripts/test_ray.py -q -m "not slow"
-	$(BIN)/python -m pytest -m "not slow" --ignore=tests/engines/test_ray.py -n 2 --dist worksteal
+	$(BIN)/python -m pytest -m "not slow" --ignore=tests/scoring/engines/test_ray.py -n 2 --dist worksteal
 
 check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python scripts/cli_page.py --check
+	$(BIN)/python scripts/tree_page.py --check
 	$(BIN)/python benchmarks/proofs_page.py --check
 	$(BIN)/python benchmarks/speed_page.py --check
 	$(BIN)/python benchmarks/labelled_pages.py --check
@@ -106,8 +107,9 @@ bench-speed: setup $(VENV)/.ray  ## against plain loops, peers and the machine's
 	$(BIN)/python benchmarks/ray_engine.py
 	$(BIN)/python benchmarks/ray_page.py
 
-docs: setup  ## write docs/cli.md from the commands
+docs: setup  ## write docs/cli.md from the commands, and the tree of docs/architecture.md
 	$(BIN)/python scripts/cli_page.py
+	$(BIN)/python scripts/tree_page.py
 
 format: setup
 	$(BIN)/ruff check --fix .

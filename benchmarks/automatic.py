@@ -32,23 +32,21 @@ import pools
 from numpy.typing import NDArray
 from proofs import EPOCHS, Step, load, run
 
-from euds.ledger import Ledger
-from euds.pool import Pool, Texts
-from euds.progress import SilentProgress
-from euds.progress_bars import TerminalProgress
+from euds.pool.pool import Pool, Texts
+from euds.progress import Ledger, SilentProgress, TerminalProgress
 from euds.proof.experiment import Experiment
 from euds.proof.pipeline import ProvenRules, prove_rules
 from euds.proof.tasks import proof_task_named
-from euds.proof.trained import TrainingStore
-from euds.proof.trainers import TrainerOptions, trainer_named
+from euds.proof.training.trained import TrainingStore
+from euds.proof.training.trainers import TrainerOptions, trainer_named
 from euds.proof.verdict import compare
-from euds.scores import ScoreTable
-from euds.selection.ranks import spearman, tied_share
-from euds.selection.rules import rule_named
+from euds.scoring.scores import ScoreTable
+from euds.scoring.vectors import vectors_of
+from euds.selection.rules.ranks import spearman, tied_share
+from euds.selection.rules.registry import rule_named
+from euds.selection.rules.windows import Window, windows_over
 from euds.selection.select import select
 from euds.selection.selection import Selection
-from euds.selection.windows import Window, windows_over
-from euds.vectors import vectors_of
 
 RESULTS = Path(__file__).parent / "results" / "automatic"
 LEARNT = (

@@ -32,18 +32,16 @@ import pools
 from automatic import LEARNT
 from proofs import Step, load
 
-from euds import datasets
-from euds.cascading.cascade import Cascade, cascade
-from euds.pool import Pool
-from euds.progress import SilentProgress
-from euds.progress_bars import TerminalProgress
-from euds.reading import read
-from euds.scores import PREDICTED, ScoreTable
-from euds.scoring import score
-from euds.selection.ranks import spearman
+from euds.pool.pool import Pool
+from euds.progress import SilentProgress, TerminalProgress
+from euds.reading import datasets, read
+from euds.scoring.score import score
+from euds.scoring.scores import PREDICTED, ScoreTable
+from euds.scoring.vectors import Vectors, vectors_of
+from euds.selection.cascade.cascade import Cascade, cascade
+from euds.selection.rules.ranks import spearman
 from euds.selection.select import select
 from euds.selection.stability import expected_jaccard
-from euds.vectors import Vectors, vectors_of
 
 RESULTS = Path(__file__).parent / "results" / "cascade.json"
 SAMPLED = "tweets, sampled continuations"

@@ -28,16 +28,16 @@ from typing import Any
 import numpy as np
 from pools import rows_of
 
-from euds.engines.local import LocalEngine
-from euds.measuring import Measurer
 from euds.models import transformers_lm
 from euds.models.network import Network
 from euds.models.sampling import Draws
-from euds.pool import Texts
+from euds.pool.pool import Texts
 from euds.progress import SilentProgress
-from euds.scorers.semantic_answers import SampledAnswers, SemanticAnswersScorer
-from euds.scoring import make_scorers, make_settings
-from euds.store import Store
+from euds.scoring.engines.local import LocalEngine
+from euds.scoring.measuring import Measurer
+from euds.scoring.score import make_scorers, make_settings
+from euds.scoring.scorers.semantic_answers import SampledAnswers, SemanticAnswersScorer
+from euds.scoring.store.disk import Store
 
 RESULTS = Path(__file__).parent / "results" / "early_stop.json"
 DATASETS = ("disfl-qa", "privacy-qa")

@@ -32,8 +32,8 @@ from typing import Any
 
 import polars as pl
 
+from euds.files.packages import checksum
 from euds.models.sources import resolve
-from euds.packages import checksum
 
 RESULTS = Path(__file__).parent / "results" / "faults.json"
 ROWS = 300

@@ -2,7 +2,8 @@
 
     python benchmarks/many_rows.py [--most 1000000]
 
-1. Leaving out near-duplicates (`euds.near_duplicates.stand_ins`) of more and more rows: made-up
+1. Leaving out near-duplicates (`euds.selection.near_duplicates.stand_ins`) of more and more rows:
+made-up
    rows as those of rows.py; and crowded ones, of which a fifth are copies of others with a word
    left out, doubled or swapped, and a tenth are one message with a number in it.
 2. k-center, k-means and the strata of the rule ``auto`` on made-up vectors of 384 numbers in 2,000
@@ -34,11 +35,10 @@ from numpy.typing import NDArray
 from pools import edited
 from rows import write_rows
 
-from euds.near_duplicates import stand_ins
-from euds.selection import clustering
-from euds.selection.coverage import farthest_first
-from euds.selection.levels import farthest_by_levels
-from euds.selection.representing import strata_of
+from euds.selection.near_duplicates import stand_ins
+from euds.selection.rules import clustering
+from euds.selection.rules.clustering import strata_of
+from euds.selection.rules.coverage import farthest_by_levels, farthest_first
 
 RESULTS = Path(__file__).parent / "results" / "many_rows.json"
 KEEP = 0.16

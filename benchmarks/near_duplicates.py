@@ -27,15 +27,15 @@ from typing import Any
 import numpy as np
 from pools import edited
 
-from euds import datasets
-from euds.languages import languages_of
-from euds.near_duplicates import (
+from euds.pool.pool import Texts
+from euds.reading import datasets
+from euds.selection.languages import languages_of
+from euds.selection.near_duplicates import (
     DEFAULT_THRESHOLD,
     near_duplicate_groups,
     near_duplicates_of,
     stand_ins,
 )
-from euds.pool import Texts
 
 RESULTS = Path(__file__).parent / "results" / "near_duplicates.json"
 THRESHOLDS = (0.9, 0.8, 0.7, 0.6, 0.5)

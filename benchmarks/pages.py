@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from euds.atomic import write_bytes_atomically
+from euds.files.atomic import write_bytes_atomically
 
 __all__ = ["DOCS", "fill_pages"]
 

@@ -18,14 +18,13 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from euds import datasets
-from euds.atomic import atomic_write
+from euds.files.atomic import atomic_write
 from euds.models import load_language_model
 from euds.models.sources import resolve
-from euds.near_duplicates import near_duplicates_of
-from euds.pool import Texts, text_key
+from euds.pool.pool import Texts, text_key
 from euds.proof.holdout import hold_out
-from euds.reading import read
+from euds.reading import datasets, read
+from euds.selection.near_duplicates import near_duplicates_of
 
 __all__ = ["POOLS", "BenchmarkPool", "Split", "edited", "rows_of", "write"]
 
@@ -87,7 +86,7 @@ def write(name: str, folder: Path) -> Split:
 def rows_of(name: str) -> list[Row]:
     """Return the labelled rows of a data set, in the order of a hash of their texts.
 
-    It is the order in which `euds.datasets.write` chooses ``rows``.
+    It is the order in which `euds.reading.datasets.write` chooses ``rows``.
     """
     dataset = datasets.DATASETS[name]
     rows: list[Row] = [

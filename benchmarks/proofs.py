@@ -24,16 +24,14 @@ from typing import Any
 import numpy as np
 import pools
 
-from euds.ledger import Ledger
 from euds.models import load_language_model
 from euds.models.sources import resolve
-from euds.pool import Pool
-from euds.progress import SilentProgress
-from euds.progress_bars import TerminalProgress, format_seconds
+from euds.pool.pool import Pool
+from euds.progress import Ledger, SilentProgress, TerminalProgress, format_seconds
 from euds.proof.experiment import samples_of
 from euds.proof.pipeline import prove_rules
 from euds.proof.tasks import proof_task_named
-from euds.proof.trainers import TrainerOptions, trainer_named
+from euds.proof.training.trainers import TrainerOptions, trainer_named
 from euds.reading import read
 
 RESULTS = Path(__file__).parent / "results" / "proofs"

@@ -18,9 +18,9 @@ import numpy as np
 import proofs
 import vl_convert
 
-from euds.atomic import write_bytes_atomically
+from euds.files.atomic import write_bytes_atomically
 from euds.proof.results import NOT_LEARNT, is_entropy
-from euds.selection.ranks import spearman
+from euds.selection.rules.ranks import spearman
 
 ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).parent / "results" / "proofs"

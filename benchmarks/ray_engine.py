@@ -29,22 +29,21 @@ import ray
 import torch
 from ray.cluster_utils import Cluster
 
-from euds import datasets
-from euds.atomic import write_bytes_atomically
-from euds.engines.base import Engine
-from euds.engines.local import LocalEngine
-from euds.engines.ray import RayEngine
-from euds.measuring import Measurer, cut_shards
+from euds.files.atomic import write_bytes_atomically
 from euds.models import resolve_precision
 from euds.models.sources import resolve
-from euds.pool import Pool, Texts
+from euds.pool.pool import Pool, Texts
 from euds.progress import SilentProgress
-from euds.reading import read
-from euds.scorers.base import Instrument, Measurement
-from euds.scorers.generative import TokenEntropies
-from euds.scoring import score
+from euds.reading import datasets, read
+from euds.scoring.engines.base import Engine
+from euds.scoring.engines.local import LocalEngine
+from euds.scoring.engines.ray import RayEngine
+from euds.scoring.measuring import Measurer, cut_shards
+from euds.scoring.score import score
+from euds.scoring.scorers.base import Instrument, Measurement
+from euds.scoring.scorers.generative import TokenEntropies
+from euds.scoring.store.disk import Store
 from euds.selection.select import select
-from euds.store import Store
 
 RESULTS = Path(__file__).parent / "results" / "ray_engine.json"
 MODEL = "smollm2-135m"

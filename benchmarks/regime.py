@@ -28,9 +28,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from euds.proof.learning_curve import measure_curve
-from euds.proof.pilot import STEEP, regime_of
-from euds.proof.probing import REGULARISATION, ClassProbe
+from euds.proof.planning.learning_curve import measure_curve
+from euds.proof.planning.pilot import STEEP, regime_of
+from euds.proof.training.probing import ClassProbe
+from euds.proof.training.protocol import REGULARISATION
 
 RESULTS = Path(__file__).parent / "results" / "regime.json"
 

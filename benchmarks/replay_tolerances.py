@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import euds
-from euds import datasets
-from euds.replaying.comparing import compare_columns
-from euds.scores import ScoreTable
-from euds.store import Store
+from euds.reading import datasets
+from euds.runs.replaying.comparing import compare_columns
+from euds.scoring.scores import ScoreTable
+from euds.scoring.store.disk import Store
 
 RESULTS = Path(__file__).parent / "results" / "replay_tolerances.json"
 ROWS = 30

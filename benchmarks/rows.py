@@ -44,11 +44,11 @@ from rows_peers import (
 )
 
 import euds
-from euds import datasets
-from euds.pool import Texts
+from euds.pool.pool import Texts
 from euds.progress import SilentProgress
-from euds.runs import RunFolder
-from euds.scorers.information import InformationScorer, split_words
+from euds.reading import datasets
+from euds.runs.folder import RunFolder
+from euds.scoring.scorers.information import InformationScorer, split_words
 
 RESULTS = Path(__file__).parent / "results" / "rows.json"
 ROUNDS = 5

@@ -31,17 +31,17 @@ import transformers
 from naive_lm import NaiveLM
 from scipy.stats import spearmanr
 
-from euds import datasets
-from euds.engines.local import LocalEngine
-from euds.measuring import cut_shards
 from euds.models import load_language_model, resolve_precision
 from euds.models.sources import ModelReference, resolve
-from euds.pool import Texts
-from euds.prompts import Template
-from euds.scorers.base import Instrument, Measurement
-from euds.scorers.generative import TokenEntropies
-from euds.scorers.semantic_answers import SampledAnswers
-from euds.scorers.semantic_options import OptionLogProbs
+from euds.pool.pool import Texts
+from euds.reading import datasets
+from euds.scoring.engines.local import LocalEngine
+from euds.scoring.measuring import cut_shards
+from euds.scoring.prompts import Template
+from euds.scoring.scorers.base import Instrument, Measurement
+from euds.scoring.scorers.generative import TokenEntropies
+from euds.scoring.scorers.semantic_answers import SampledAnswers
+from euds.scoring.scorers.semantic_options import OptionLogProbs
 
 RESULTS = Path(__file__).parent / "results" / "speed.json"
 MODEL = "smollm2-135m"

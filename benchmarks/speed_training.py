@@ -32,16 +32,16 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 from speed import MODEL, Case, machine, measure, texts_of, told
 
-from euds import datasets
 from euds.models import load_language_model, resolve_precision
 from euds.models.extras import quiet_transformers
 from euds.models.sources import resolve
-from euds.pool import Texts, text_key
+from euds.pool.pool import Texts, text_key
 from euds.progress import SilentProgress
 from euds.proof.tasks import proof_task_named
-from euds.proof.trainers import TrainerOptions, trainer_named
-from euds.proof.training import Samples
-from euds.scorers.generative import TokenEntropies
+from euds.proof.training.protocol import Samples
+from euds.proof.training.trainers import TrainerOptions, trainer_named
+from euds.reading import datasets
+from euds.scoring.scorers.generative import TokenEntropies
 
 RESULTS = Path(__file__).parent / "results" / "speed_training.json"
 PEERS = Path(__file__).parent.parent / "build" / "peers"

@@ -18,10 +18,10 @@ import pools
 from proofs import Step, load
 
 import euds
-from euds.locations import cache_dir
-from euds.progress_bars import TerminalProgress
+from euds.files.environment import cache_dir
+from euds.progress import TerminalProgress
+from euds.scoring.vectors import vectors_of
 from euds.selection.stability import stability
-from euds.vectors import vectors_of
 
 RESULTS = Path(__file__).parent / "results" / "stability.json"
 RULES = ("auto", "auto-labels", "igse", "ie", "ge", "se", "ccs", "k-means", "length", "random")

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from euds.cli import app
+from euds.cli.app import app
 
 PAGE = Path(__file__).parent.parent / "docs" / "cli.md"
 INTRODUCTION = """\

@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 from xml.etree import ElementTree
 
-TESTS = Path(__file__).parents[1] / "tests" / "engines" / "test_ray.py"
+TESTS = Path(__file__).parents[1] / "tests" / "scoring" / "engines" / "test_ray.py"
 _RUNS = 2
 _TAIL = 15  # lines
 # How pytest itself ends: all passed, some failed, interrupted, internal error, usage, no tests.

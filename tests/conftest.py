@@ -11,7 +11,7 @@ from types import ModuleType
 import polars as pl
 import pytest
 
-from euds.pool import POOL_SCHEMA, Pool, Source, text_key
+from euds.pool.pool import POOL_SCHEMA, Pool, Source, text_key
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 

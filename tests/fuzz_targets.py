@@ -21,19 +21,19 @@ import zstandard
 
 import euds
 from euds.errors import EudsError
-from euds.explaining import explain
 from euds.models.conversion import read_conversion
-from euds.models.memory import float32_bytes
+from euds.models.hardware import float32_bytes
 from euds.models.sources import resolve
-from euds.pool import Pool
+from euds.pool.pool import Pool
 from euds.progress import SilentProgress
-from euds.proof.trained import TrainingStore
-from euds.proof.training import Outcome
+from euds.proof.training.protocol import Outcome
+from euds.proof.training.trained import TrainingStore
 from euds.reading import read
-from euds.runs import RunFolder
-from euds.showing import rows_of
-from euds.store import Store
-from euds.summary import summarise
+from euds.reporting.listings import rows_of
+from euds.runs.explaining import explain
+from euds.runs.folder import RunFolder
+from euds.runs.summary import summarise
+from euds.scoring.store.disk import Store
 from euds.writing import write_rejected, write_subset
 
 __all__ = ["NAMES", "Target", "target"]

@@ -1,6 +1,7 @@
 """Imports point one way, and nothing heavy is loaded before it is needed."""
 
 import ast
+import graphlib
 import subprocess
 import sys
 from pathlib import Path
@@ -8,68 +9,25 @@ from pathlib import Path
 import pytest
 
 import euds
+from tests.conftest import loaded_script, make_pool
 
 SOURCE = Path(euds.__file__).parent
 
-# From the ground up: a module may import from the lines above its own, and from its own package.
+# In the order of the work: a module may import from the lines above its own, and from its own
+# package.
 LAYERS = [
     "errors",
-    "addresses",
-    "locations",
-    "atomic",
-    "locks",
-    "plain_files",
-    "manifests",
-    "packages",
-    "thrift_compact",
-    "parquet_metadata",
-    "damage",
-    "file_systems",
-    "entropy",
-    "temporary_file",
-    "records",
-    "pool",
-    "languages",
-    "near_duplicates",
     "progress",
-    "ledger",
-    "datasets",
+    "files",
+    "pool",
     "reading",
     "writing",
-    "prompts",
     "models",
-    "scorers",
-    "stored",
-    "remote_store",
-    "store",
-    "engines",
-    "measuring",
-    "vectors",
-    "scores",
-    "progress_bars",
     "scoring",
     "selection",
-    "cascading",
-    "runs",
-    "summary",
-    "verifying",
-    "explaining",
-    "showing",
-    "terminal",
     "proof",
-    "forgetting",
-    "replaying",
+    "runs",
     "reporting",
-    "cli_options",
-    "cli_output",
-    "cli_recording",
-    "cli_engine",
-    "cli_texts",
-    "cli_jobs",
-    "cli_labelled",
-    "cli_forget",
-    "cli_pilot",
-    "cli_trust",
     "cli",
     "__main__",
 ]
@@ -109,9 +67,40 @@ def test_imports_point_up_the_list(path):
 def test_the_list_is_complete():
     there = {path.relative_to(SOURCE).parts[0].removesuffix(".py") for path in modules()}
     assert there == set(LAYERS)
+    assert len(there | {"__init__", "py.typed"}) <= 18
+    with loaded_script("scripts/tree_page.py") as script:
+        page = script.order_of(script.PAGE.read_text(encoding="utf-8"))
+    assert [name.removesuffix(".py").removesuffix("/") for name in page] == LAYERS
 
 
-@pytest.mark.parametrize("start", ["import euds", "import euds.cli; euds.cli.app"])
+def imported_modules(path: Path, known: set[str]) -> set[str]:
+    """Return the modules of ``euds`` that a file imports, inside functions and for types too."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            inside = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= (inside | {node.module}) & known
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names} & known
+    return found
+
+
+def test_no_modules_import_each_other():
+    names = {
+        ".".join(("euds", *path.relative_to(SOURCE).with_suffix("").parts)).removesuffix(
+            ".__init__"
+        ): path
+        for path in modules()
+    }
+    graph = {name: imported_modules(path, set(names)) - {name} for name, path in names.items()}
+    # A name in a package's own page is no step down: Python has begun with that page already.
+    graph = {
+        name: {to for to in found if not name.startswith(f"{to}.")} for name, found in graph.items()
+    }
+    graphlib.TopologicalSorter(graph).prepare()  # an error names the modules of a cycle
+
+
+@pytest.mark.parametrize("start", ["import euds", "import euds.cli.app; euds.cli.app.app"])
 def test_a_start_loads_nothing_heavy(start):
     script = f"{start}; import sys; print(*sys.modules)"
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
@@ -120,7 +109,7 @@ def test_a_start_loads_nothing_heavy(start):
 
 def test_help_loads_nothing_heavy():
     script = (
-        "import sys\nfrom euds.cli import main\nsys.argv = ['euds', '--help']\n"
+        "import sys\nfrom euds.cli.app import main\nsys.argv = ['euds', '--help']\n"
         "try:\n    main()\nexcept SystemExit:\n    print(*sys.modules, file=sys.stderr)"
     )
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
@@ -137,8 +126,7 @@ def test_the_public_names_are_there():
 
 
 def test_a_scorer_cannot_see_a_label():
-    from euds.pool import Texts
-    from tests.conftest import make_pool
+    from euds.pool.pool import Texts
 
     texts = make_pool(["one text"], labels=["secret-label"]).texts
     assert texts.frame.columns == ["key", "text", "context"]

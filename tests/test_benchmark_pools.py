@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from euds.near_duplicates import near_duplicates_of
-from euds.pool import Texts, text_key
+from euds.pool.pool import Texts, text_key
+from euds.selection.near_duplicates import near_duplicates_of
 from tests.conftest import loaded_script
 
 

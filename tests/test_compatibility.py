@@ -16,11 +16,11 @@ import pytest
 from typer.testing import CliRunner
 
 import euds
-from euds.cli import app
+from euds.cli.app import app
 from euds.errors import InputError
-from euds.manifests import MANIFEST_VERSION
-from euds.store import Store
-from tests.test_verifying import command, reseal
+from euds.runs.manifest import MANIFEST_VERSION
+from euds.scoring.store.disk import Store
+from tests.runs.test_verifying import command, reseal
 
 FIXTURES = Path(__file__).parent / "fixtures"
 RUNS = ("run-1", "run-before-requests")

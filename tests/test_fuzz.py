@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from euds.errors import ModelError, StoreError
-from euds.models.layers import check_layers
+from euds.models.checking import check_layers
 from tests.fuzz_targets import NAMES, target
 
 MODELS = ("model.safetensors", "config.json", "tokenizer.json", "modules.json", "pooling", "gguf")

@@ -14,10 +14,10 @@ import pytest
 import zstandard
 from typer.testing import CliRunner
 
-from euds.cli import app
+from euds.cli.app import app
 from euds.reporting import libraries, page
-from euds.scorers import semantic_answers
-from tests.test_forgetting import HashedVectors
+from euds.scoring.scorers import semantic_answers
+from tests.runs.test_forgetting import HashedVectors
 
 WORDS = {"good": ["good", "very", "film", "cat"], "bad": ["bad", "not", "book", "mat"]}
 KINDS = {

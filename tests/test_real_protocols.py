@@ -16,12 +16,12 @@ import threading
 import polars as pl
 import pytest
 
-from euds import remote_store
 from euds.errors import InputError, StoreError
-from euds.forgetting import forget, forget_all
 from euds.reading import read
-from euds.remote_store import RemoteStore
-from euds.scoring import score
+from euds.runs.forgetting import forget, forget_all
+from euds.scoring.score import score
+from euds.scoring.store import remote
+from euds.scoring.store.remote import RemoteStore
 
 # Those packages warn of each other.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -106,7 +106,7 @@ def test_a_store_on_s3(s3, empty_cache, monkeypatch):
     assert tables[0].frame.equals(tables[1].frame)
     assert not (empty_cache / "store").exists()
     store = RemoteStore.at("s3://bucket/euds/v1")
-    monkeypatch.setattr(remote_store, "MERGE_ABOVE_FILES", 5)
+    monkeypatch.setattr(remote, "MERGE_ABOVE_FILES", 5)
     for number in range(8):
         store.add(RECIPE, pl.DataFrame({"key": [f"{number:03d}"], "n": [number]}))
     rows = store.rows(RECIPE)

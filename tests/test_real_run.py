@@ -5,9 +5,9 @@ import json
 import pytest
 
 import euds
-from euds import datasets
 from euds.progress import SilentProgress
-from euds.store import Store
+from euds.reading import datasets
+from euds.scoring.store.disk import Store
 
 pytestmark = pytest.mark.models
 

@@ -18,14 +18,14 @@ import polars as pl
 import pytest
 
 import euds
-from euds import packages
-from euds.cli_output import harmless
+from euds.cli.output import harmless
 from euds.errors import EudsError, InputError, ModelError, UserError
+from euds.files import packages
+from euds.files.packages import Package
 from euds.models.sources import resolve
-from euds.packages import Package
-from euds.pool import Pool
+from euds.pool.pool import Pool
 from euds.reading import read
-from euds.runs import RunFolder
+from euds.runs.folder import RunFolder
 from euds.writing import write_subset
 
 SOURCE = Path(euds.__file__).parent
@@ -121,9 +121,13 @@ class EvilModel(PreTrainedModel):
 
 @pytest.mark.parametrize("model_type", ["evil", "bert"])
 def test_code_in_a_model_folder_is_never_run(tmp_path, monkeypatch, model_type):
-    from euds.models.loading import load_encoder, load_entailment_model, load_language_model
-    from euds.models.parameters import encoder_parameters
-    from euds.proof.initial_model import load_tokenizer
+    from euds.models.loading import (
+        encoder_parameters,
+        load_encoder,
+        load_entailment_model,
+        load_language_model,
+    )
+    from euds.proof.training.initial_model import load_tokenizer
     from tests.models.conftest import save_bert
 
     folder = save_bert(tmp_path / "model", labels={0: "no", 1: "entailment"})

@@ -12,24 +12,24 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from euds.cascading.cascade import Cascade, cascade
     from euds.errors import EudsError
-    from euds.forgetting import Forgotten, forget, forget_all
-    from euds.pool import Pool
+    from euds.pool.pool import Pool
     from euds.proof.certify import Certificate, certify
     from euds.proof.holdout import HoldOut, hold_out
-    from euds.proof.pilot import Pilot, pilot
+    from euds.proof.planning.pilot import Pilot, pilot
+    from euds.proof.planning.smallest_keep import SmallestKeep, smallest_keep
+    from euds.proof.planning.training_time import TrainingTime, training_time
     from euds.proof.prove import Proof, prove
-    from euds.proof.smallest_keep import SmallestKeep, smallest_keep
-    from euds.proof.training_time import TrainingTime, training_time
     from euds.reading import read
-    from euds.replaying.replay import Replay, replay
-    from euds.scores import ScoreTable
-    from euds.scoring import score
+    from euds.runs.forgetting import Forgotten, forget, forget_all
+    from euds.runs.replaying.replay import Replay, replay
+    from euds.runs.verifying.verify import Verification, verify
+    from euds.scoring.score import score
+    from euds.scoring.scores import ScoreTable
+    from euds.selection.cascade.cascade import Cascade, cascade
     from euds.selection.select import select
     from euds.selection.selection import Selection
     from euds.selection.stability import Stability, stability
-    from euds.verifying.verify import Verification, verify
 
 __all__ = [
     "Cascade",
@@ -65,36 +65,36 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Cascade": "euds.cascading.cascade",
+    "Cascade": "euds.selection.cascade.cascade",
     "Certificate": "euds.proof.certify",
     "EudsError": "euds.errors",
-    "Forgotten": "euds.forgetting",
+    "Forgotten": "euds.runs.forgetting",
     "HoldOut": "euds.proof.holdout",
-    "Pilot": "euds.proof.pilot",
-    "Pool": "euds.pool",
+    "Pilot": "euds.proof.planning.pilot",
+    "Pool": "euds.pool.pool",
     "Proof": "euds.proof.prove",
-    "Replay": "euds.replaying.replay",
-    "ScoreTable": "euds.scores",
+    "Replay": "euds.runs.replaying.replay",
+    "ScoreTable": "euds.scoring.scores",
     "Selection": "euds.selection.selection",
-    "SmallestKeep": "euds.proof.smallest_keep",
+    "SmallestKeep": "euds.proof.planning.smallest_keep",
     "Stability": "euds.selection.stability",
-    "TrainingTime": "euds.proof.training_time",
-    "Verification": "euds.verifying.verify",
-    "cascade": "euds.cascading.cascade",
+    "TrainingTime": "euds.proof.planning.training_time",
+    "Verification": "euds.runs.verifying.verify",
+    "cascade": "euds.selection.cascade.cascade",
     "certify": "euds.proof.certify",
-    "forget": "euds.forgetting",
-    "forget_all": "euds.forgetting",
+    "forget": "euds.runs.forgetting",
+    "forget_all": "euds.runs.forgetting",
     "hold_out": "euds.proof.holdout",
-    "pilot": "euds.proof.pilot",
+    "pilot": "euds.proof.planning.pilot",
     "prove": "euds.proof.prove",
     "read": "euds.reading",
-    "replay": "euds.replaying.replay",
-    "score": "euds.scoring",
+    "replay": "euds.runs.replaying.replay",
+    "score": "euds.scoring.score",
     "select": "euds.selection.select",
-    "smallest_keep": "euds.proof.smallest_keep",
+    "smallest_keep": "euds.proof.planning.smallest_keep",
     "stability": "euds.selection.stability",
-    "training_time": "euds.proof.training_time",
-    "verify": "euds.verifying.verify",
+    "training_time": "euds.proof.planning.training_time",
+    "verify": "euds.runs.verifying.verify",
 }
 
 

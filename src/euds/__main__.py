@@ -1,6 +1,6 @@
 """``python -m euds`` is the command line."""
 
-from euds.cli import main
+from euds.cli.app import main
 
 if __name__ == "__main__":
     main()

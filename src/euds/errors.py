@@ -25,6 +25,7 @@ from collections.abc import Iterable
 
 __all__ = [
     "HIDDEN",
+    "MAKE_AGAIN",
     "EngineError",
     "EudsError",
     "InputError",
@@ -38,6 +39,12 @@ __all__ = [
     "did_you_mean",
     "without_secrets",
 ]
+
+MAKE_AGAIN = (
+    "give the command that made it again: 'euds run' or 'euds score', or 'euds select' if only a "
+    "selection is damaged; what was measured is kept"
+)
+"""What to do about a run whose files are not what was written."""
 
 # A path of pathlib has lost one of the two slashes. A password may hold an @.
 _CREDENTIALS = re.compile(r"(\b[A-Za-z][A-Za-z0-9+.-]*:/{1,2})[^\s/]*@")

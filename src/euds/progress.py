@@ -1,14 +1,37 @@
-"""How a long stage tells where it is; the library itself prints nothing.
+"""How a long stage reports where it is, and the ledger of where the seconds went.
 
-A `Progress` is told what happens. `euds.progress_bars` shows it on stderr;
-`SilentProgress` ignores it; tests count with it.
+Stages report to a `Progress`. `TerminalProgress` shows it on stderr, `SilentProgress` ignores it;
+the library itself prints nothing.
 """
 
 from __future__ import annotations
 
+import contextlib
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Protocol
 
-__all__ = ["Progress", "SilentProgress"]
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Progress as Bars
+
+__all__ = [
+    "Ledger",
+    "Progress",
+    "SilentProgress",
+    "TerminalProgress",
+    "default_progress",
+    "format_seconds",
+]
 
 
 class Progress(Protocol):
@@ -47,3 +70,132 @@ class SilentProgress:
 
     def close(self) -> None:
         """Have nothing to take away."""
+
+
+# Progress for a person: bars on a terminal, lines elsewhere, always on stderr.
+
+_WORTH_AN_ESTIMATE_SECONDS = 20
+_WORTH_A_LINE_SECONDS = 60
+
+
+def default_progress() -> Progress:
+    """Return bars where a person watches, else silence."""
+    return TerminalProgress() if sys.stderr.isatty() else SilentProgress()
+
+
+def format_seconds(seconds: float) -> str:
+    """Return a duration for people.
+
+    >>> format_seconds(0.3), format_seconds(75), format_seconds(7300)
+    ('0.3 s', '1 min 15 s', '2 h 1 min')
+    """
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+class TerminalProgress:
+    """Shows stages on stderr: bars on a terminal, else a line at the beginning and the end."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, soft_wrap=True)
+        self._bars: Bars | None = None
+        self._task: TaskID | None = None
+        self._left = 0
+        self._done = 0
+        self._shards = 0
+        self._seconds = 0.0
+        self._told_seconds = 0.0
+        self._unit = "texts"
+
+    def begin(self, stage: str, *, rows: int, held: int, unit: str = "texts") -> None:
+        """Say what is to be done, and start a bar."""
+        self._left, self._done, self._shards, self._seconds = rows - held, 0, 0, 0.0
+        self._told_seconds, self._unit = 0.0, unit
+        already = f", {held:,} of them in the store already" if unit == "texts" else ""
+        self.note(f"{stage}: {rows:,} {unit}{already}")
+        if self._console.is_terminal:
+            self._bars = Bars(
+                TextColumn("  {task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[rate]}"),
+                TimeRemainingColumn(),
+                console=self._console,
+                transient=True,
+            )
+            self._bars.start()
+            self._task = self._bars.add_task(stage, total=self._left, rate="")
+
+    def advance(self, stage: str, *, rows: int, seconds: float) -> None:
+        """Move the bar; after a few dozen texts say how long the rest will take."""
+        self._shards += 1
+        self._done += rows
+        self._seconds += seconds
+        # The first shard's time holds that of loading the model, so the second one tells the rate.
+        second = self._shards == 2
+        rate = rows / max(seconds, 1e-9) if second else self._done / max(self._seconds, 1e-9)
+        remaining = (self._left - self._done) / rate
+        if second and remaining > _WORTH_AN_ESTIMATE_SECONDS and self._unit == "texts":
+            self.note(
+                f"  about {format_seconds(remaining)} to go at {rate:.1f} texts/s; cheaper: "
+                f"a smaller --max-tokens or --model"
+            )
+        elif self._bars is None and self._seconds - self._told_seconds > _WORTH_A_LINE_SECONDS:
+            self._told_seconds = self._seconds
+            self.note(f"  {self._done:,} done, about {format_seconds(remaining)} to go")
+        if self._bars is not None and self._task is not None:
+            self._bars.update(self._task, advance=rows, rate=f"{rate:.1f}/s")
+
+    def end(self, stage: str) -> None:
+        """Take the bar away and say how long it took."""
+        self._stop_bars()
+        self.note(f"  {stage}: {self._done:,} {self._unit} in {format_seconds(self._seconds)}")
+
+    def close(self) -> None:
+        """Leave the terminal as it was, whatever happened."""
+        self._stop_bars()
+
+    def note(self, message: str) -> None:
+        """Print a message."""
+        self._console.print(escape(message), highlight=False)
+
+    def _stop_bars(self) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+            self._bars = self._task = None
+
+
+# The ledger: where the seconds of a run went.
+
+
+@dataclass
+class Ledger:
+    """Seconds by stage, in the order in which the stages were first entered.
+
+    >>> ledger = Ledger()
+    >>> with ledger.stage("reading"):
+    ...     pass
+    >>> list(ledger.seconds)
+    ['reading']
+    """
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextlib.contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Add the time spent in the body to a stage."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.add(name, time.perf_counter() - started)
+
+    def add(self, name: str, seconds: float) -> None:
+        """Add seconds to a stage."""
+        self.seconds[name] = self.seconds.get(name, 0.0) + seconds

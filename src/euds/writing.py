@@ -13,11 +13,11 @@ from pathlib import Path
 import polars as pl
 import zstandard
 
-from euds.atomic import atomic_write
 from euds.errors import InputError, OptionError
-from euds.pool import Pool, Source
+from euds.files.atomic import atomic_write
+from euds.pool.pool import Pool, Source
+from euds.pool.records import write_parquet_in_parts
 from euds.reading.inputs import format_of
-from euds.records import write_parquet_in_parts
 
 __all__ = ["WEIGHT_COLUMN", "check_weights", "write_rejected", "write_subset"]
 

@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from euds.errors import ModelError
-from euds.models.encoding import EntailmentModel
 from euds.models.entailment import TransformersEntailment
+from euds.models.protocols import EntailmentModel
 from tests.models.conftest import save_bert
 
 LABELS = {0: "CONTRADICTION", 1: "Neutral", 2: "Entailment"}

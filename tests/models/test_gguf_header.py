@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from euds.errors import ModelError
-from euds.models.gguf_header import check_gguf_header
-from euds.models.layers import check_gguf_layers
+from euds.models.checking import check_gguf_header, check_gguf_layers
 
 U32, STRING, ARRAY, U64 = 4, 8, 9, 10
 

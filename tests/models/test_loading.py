@@ -9,10 +9,10 @@ import torch
 
 from euds.errors import MissingExtraError, ModelError, OptionError
 from euds.models import (
+    hardware,
     load_encoder,
     load_entailment_model,
     load_language_model,
-    precision,
     resolve_precision,
 )
 from euds.models.extras import quiet_transformers
@@ -118,12 +118,12 @@ def machine(monkeypatch: pytest.MonkeyPatch):
     """Pretend to be on a machine with these processor flags and no GPU."""
 
     def pretend(flags: frozenset[str] | None) -> None:
-        precision._has_fast_bfloat16.cache_clear()
-        monkeypatch.setattr(precision, "_cpu_flags", lambda: flags)
-        monkeypatch.setattr(precision, "_GPU_DEVICES", ("/dev/no-such-device",))
+        hardware._has_fast_bfloat16.cache_clear()
+        monkeypatch.setattr(hardware, "_cpu_flags", lambda: flags)
+        monkeypatch.setattr(hardware, "_GPU_DEVICES", ("/dev/no-such-device",))
 
     yield pretend
-    precision._has_fast_bfloat16.cache_clear()
+    hardware._has_fast_bfloat16.cache_clear()
 
 
 @pytest.mark.parametrize(

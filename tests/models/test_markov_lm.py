@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from euds.entropy import discrete_semantic_entropy, entropy_from_probabilities
 from euds.errors import OptionError
-from euds.models.language import LanguageModel
 from euds.models.markov_lm import MarkovLM
+from euds.models.protocols import LanguageModel
+from euds.scoring.entropy import discrete_semantic_entropy, entropy_from_probabilities
 
 # After "a": "a" with 1/2, "b" with 1/4, the end with 1/4. After "b": always the end.
 SMALL = MarkovLM(

@@ -8,9 +8,9 @@ import torch
 from scipy.stats import spearmanr
 from transformers import AutoModelForCausalLM
 
-from euds import datasets
 from euds.models import load_language_model
-from euds.models.precision import resolve_precision
+from euds.models.hardware import resolve_precision
+from euds.reading import datasets
 from tests.models.texts import TEXTS
 
 pytestmark = pytest.mark.models

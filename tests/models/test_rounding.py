@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from euds.models import rounding
+from euds.models.hardware import resolve_precision
 from euds.models.network import Network
-from euds.models.precision import resolve_precision
 from euds.models.rounding import Steadiness, SteadyLinear, steady_linear, steady_linears
 from euds.models.transformers_encoder import TransformersEncoder
 from tests.models.conftest import save_bert

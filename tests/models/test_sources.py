@@ -12,10 +12,10 @@ from safetensors.numpy import save_file
 import euds.models.conversion as conversion
 import euds.models.hub as hub
 from euds.errors import EudsError, MissingExtraError, ModelError, ModelNotFoundError
+from euds.files.packages import checksum
 from euds.models import sources
 from euds.models.fingerprints import folder_fingerprint, gguf_fingerprint
 from euds.models.markov_lm import MarkovLM
-from euds.packages import checksum
 
 
 @pytest.fixture(autouse=True)

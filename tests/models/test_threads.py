@@ -3,7 +3,7 @@ import threading
 import pytest
 import torch
 
-from euds.models.threads import cores_shared_out
+from euds.models.hardware import cores_shared_out
 
 
 @pytest.fixture

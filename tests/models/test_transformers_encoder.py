@@ -6,7 +6,7 @@ import torch
 
 from euds.errors import ModelError
 from euds.models import load_encoder
-from euds.models.encoding import Encoder
+from euds.models.protocols import Encoder
 from euds.models.transformers_encoder import TransformersEncoder
 from tests.models.conftest import save_bert
 

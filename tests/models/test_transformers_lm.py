@@ -13,8 +13,8 @@ from euds.models import attention as attention_module
 from euds.models import network as network_module
 from euds.models.batching import FEWEST_POSITIONS
 from euds.models.branches import Tree
-from euds.models.language import LanguageModel
 from euds.models.network import Network
+from euds.models.protocols import LanguageModel
 from euds.models.tokens import Tokens
 from euds.models.transformers_lm import TransformersLM
 from tests.models.conftest import POSITIONS, make_lm, make_model, make_tokenizer

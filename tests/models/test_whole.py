@@ -7,9 +7,9 @@ import pytest
 from euds.errors import ModelError
 from euds.models.loading import load_encoder, load_entailment_model, load_language_model
 from euds.models.sources import resolve
-from euds.proof.goals import ClassGoal
-from euds.proof.initial_model import InitialModel, load_tokenizer
-from euds.proof.training import Samples
+from euds.proof.training.goals import ClassGoal
+from euds.proof.training.initial_model import InitialModel, load_tokenizer
+from euds.proof.training.protocol import Samples
 from tests.models.conftest import save_bert
 
 

@@ -17,7 +17,7 @@ from unittest import mock
 
 import polars as pl
 
-from euds.cli import main
+from euds.cli.app import main
 
 SECONDS = 120  # the most a process of the command line may take
 

@@ -14,7 +14,7 @@ from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 from euds.models.extras import quiet_transformers
 from euds.models.fingerprints import folder_fingerprint
 from euds.models.sources import ModelReference
-from euds.proof.training import Samples
+from euds.proof.training.protocol import Samples
 
 PRAISE, BLAME = ["good", "fine", "warm", "bright", "kind"], ["bad", "poor", "cold", "dark", "cruel"]
 NAMES = [f"name{number}" for number in range(30)]

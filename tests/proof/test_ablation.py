@@ -8,10 +8,10 @@ import pytest
 
 import euds
 from euds.progress import SilentProgress
-from euds.proof import trainers
 from euds.proof.ablation import LENGTH_BINS, ablate, length_matched
-from euds.proof.trained import TrainingStore
-from euds.store import Store
+from euds.proof.training import trainers
+from euds.proof.training.trained import TrainingStore
+from euds.scoring.store.disk import Store
 from tests.conftest import make_pool
 from tests.proof.toy import Words
 

@@ -4,9 +4,9 @@ import pytest
 
 import euds
 from euds.errors import OptionError
-from euds.pool import Texts
+from euds.pool.pool import Texts
 from euds.proof.arms import Basis, make_arms
-from euds.scores import ScoreTable
+from euds.scoring.scores import ScoreTable
 from tests.proof.toy import labelled_pool
 
 

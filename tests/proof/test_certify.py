@@ -14,14 +14,13 @@ from scipy import stats
 
 import euds
 from euds.errors import InputError, OptionError, StoreError
-from euds.ledger import Ledger
-from euds.pool import Pool
-from euds.progress import SilentProgress
-from euds.proof import trainers
+from euds.pool.pool import Pool
+from euds.progress import Ledger, SilentProgress
 from euds.proof.certify import FALLBACK, QuestionLog, non_inferiority
-from euds.proof.trained import TrainingStore
-from euds.proof.training import Samples
-from euds.scores import ScoreTable
+from euds.proof.training import trainers
+from euds.proof.training.protocol import Samples
+from euds.proof.training.trained import TrainingStore
+from euds.scoring.scores import ScoreTable
 from tests.proof.toy import UnseededWords, Words, labelled_pool
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"

@@ -7,10 +7,10 @@ import polars as pl
 import pytest
 
 from euds.errors import InputError, OptionError
-from euds.near_duplicates import near_duplicates_of
-from euds.pool import Pool
+from euds.pool.pool import Pool
 from euds.proof.holdout import hold_out
 from euds.reading import read
+from euds.selection.near_duplicates import near_duplicates_of
 
 WORDS = [f"w{number}" for number in range(500)]
 NEAR = "near-duplicate of a test row"

@@ -10,15 +10,14 @@ import pytest
 
 import euds
 from euds.errors import InputError, OptionError
-from euds.ledger import Ledger
-from euds.pool import Pool, Texts
-from euds.progress import SilentProgress
-from euds.proof import trainers
+from euds.pool.pool import Pool, Texts
+from euds.progress import Ledger, SilentProgress
 from euds.proof.experiment import Experiment, samples_of
 from euds.proof.pipeline import check_rules, prove_rules
 from euds.proof.tasks import proof_task_named
-from euds.proof.trained import TrainingStore
-from euds.scores import ScoreTable
+from euds.proof.training import trainers
+from euds.proof.training.trained import TrainingStore
+from euds.scoring.scores import ScoreTable
 from tests.proof.toy import UnseededWords, Words, labelled_pool
 
 
@@ -459,7 +458,7 @@ def test_rules_are_proven_from_pool_to_verdict(pool, store, trainer, tmp_path):
         keeps=["20%"],
         proving={"task": "topic", "trainer": "words", "seeds": 2},
         progress=SilentProgress(),
-        store=euds.scoring.Store(tmp_path / "store"),
+        store=euds.scoring.score.Store(tmp_path / "store"),
         trainings=store,
     )
     assert len(proven.held.pool) + len(proven.held.test) == 300
@@ -485,7 +484,7 @@ def test_a_target_of_test_texts_is_told(pool, store, trainer, tmp_path):
             proving={"task": "topic", "trainer": "words", "seeds": 2},
             target=target,
             progress=SilentProgress(),
-            store=euds.scoring.Store(tmp_path / "store"),
+            store=euds.scoring.score.Store(tmp_path / "store"),
             trainings=store,
         )
 
@@ -539,7 +538,7 @@ def test_budgets_too_small_to_train_on_are_left_out_of_a_curve(pool, tmp_path, s
         keeps=["1%", "20%", "0.2", "50%"],
         proving={"task": "topic", "trainer": "words", "seeds": 2, "margin_points": 90},
         progress=SilentProgress(),
-        store=euds.scoring.Store(tmp_path / "store"),
+        store=euds.scoring.score.Store(tmp_path / "store"),
         trainings=store,
     )
     names = [arm["name"] for arm in proven.proof.results["arms"]]
@@ -560,7 +559,7 @@ def test_what_a_rule_keeps_does_not_depend_on_the_others(pool, tmp_path, store, 
             rules=rules,
             proving={"task": "topic", "trainer": "words", "seeds": 1},
             progress=SilentProgress(),
-            store=euds.scoring.Store(tmp_path / "store"),
+            store=euds.scoring.score.Store(tmp_path / "store"),
             trainings=store,
         )
         kept.append(proven.selections[0].ids)

@@ -8,8 +8,8 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 
-from euds.pool import POOL_SCHEMA, Pool, Source, text_key
-from euds.proof.training import Outcome
+from euds.pool.pool import POOL_SCHEMA, Pool, Source, text_key
+from euds.proof.training.protocol import Outcome
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import pytest
 import zstandard
 
 from euds.errors import InputError, OptionError
-from euds.pool import text_key
+from euds.pool.pool import text_key
 from euds.reading import read
 
 TEXTS = ["first", "zweite Zeile, mit Komma", "三", "\u202eright to left\u202c", "a\x07b 🎉"]

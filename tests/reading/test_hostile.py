@@ -18,9 +18,9 @@ import polars as pl
 import pytest
 import zstandard
 
-from euds import parquet_metadata
 from euds.errors import InputError, OptionError, did_you_mean
-from euds.parquet_metadata import check_counts, metadata_of
+from euds.files import parquet as parquet_metadata
+from euds.files.parquet import check_counts, metadata_of
 from euds.reading import read
 
 GOOD = b'{"text": "good"}\n'

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from euds.errors import InputError
-from euds.pool import text_key
+from euds.pool.pool import text_key
 from euds.reading import read
 
 

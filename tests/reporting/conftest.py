@@ -5,9 +5,9 @@ import polars as pl
 import pytest
 
 from euds.reporting import write_report
-from euds.scores import ScoreTable
+from euds.runs.summary import summarise
+from euds.scoring.scores import ScoreTable
 from euds.selection.select import select
-from euds.summary import summarise
 from tests.conftest import make_pool
 
 ROWS = 600

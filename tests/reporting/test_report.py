@@ -15,9 +15,9 @@ from euds.errors import MissingExtraError, StoreError
 from euds.reporting import write_report
 from euds.reporting.markdown import markdown_table
 from euds.reporting.opening import open_report
-from euds.scores import ScoreTable
+from euds.runs.summary import summarise
+from euds.scoring.scores import ScoreTable
 from euds.selection.select import select
-from euds.summary import summarise
 from tests.conftest import make_pool
 from tests.reporting.conftest import ARMS, HOSTILE, LABELS, proof_results, scored_pool
 from tests.selection.pools import unit_vectors, vectors_for

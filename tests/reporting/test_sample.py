@@ -7,7 +7,7 @@ import pytest
 
 from euds.reporting.pool_figures import pool_sections, shown_scores
 from euds.reporting.sample import MOST_SAMPLED, draw_sample
-from euds.scores import ScoreTable
+from euds.scoring.scores import ScoreTable
 from euds.selection.select import select
 from tests.reporting.conftest import scored_pool
 

@@ -3,9 +3,9 @@
 import numpy as np
 import polars as pl
 
-from euds.pool import Pool
-from euds.scores import ScoreTable
-from euds.vectors import Vectors
+from euds.pool.pool import Pool
+from euds.scoring.scores import ScoreTable
+from euds.scoring.vectors import Vectors
 from tests.conftest import make_pool
 
 

@@ -5,11 +5,11 @@ import polars as pl
 import pytest
 from scipy.stats import kruskal
 
-from euds.languages import UNKNOWN, languages_of
-from euds.scores import ScoreTable
+from euds.scoring.scores import ScoreTable
 from euds.selection import select as selecting
 from euds.selection.guards import Shares
-from euds.selection.ranks import epsilon_squared
+from euds.selection.languages import UNKNOWN, languages_of
+from euds.selection.rules.ranks import epsilon_squared
 from euds.selection.select import select
 from tests.conftest import make_pool
 

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from euds.errors import OptionError
-from euds.selection.interval import Budget, Interval, parse_budget, parse_interval
+from euds.selection.request import Budget, Interval, parse_budget, parse_interval
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import euds
 from euds.errors import ModelNotFoundError, OptionError
-from euds.scores import ScoreTable
+from euds.scoring.scores import ScoreTable
 from euds.selection.groups import number_of_clusters
 from euds.selection.quotas import Quota, divided, parse_quota
 from euds.selection.select import select

@@ -5,11 +5,11 @@ import polars as pl
 import pytest
 
 from euds.errors import ModelNotFoundError, OptionError
-from euds.pool import Pool, Texts
-from euds.scores import ScoreTable
+from euds.pool.pool import Pool, Texts
+from euds.scoring.scores import ScoreTable
 from euds.selection import repeats
 from euds.selection.repeats import stand_ins_by_cosine
-from euds.selection.rules import RULES
+from euds.selection.rules.registry import RULES
 from euds.selection.select import select
 from tests.conftest import make_pool
 from tests.selection.pools import shuffled, unit_vectors, vectors_for

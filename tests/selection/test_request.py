@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from euds.errors import OptionError
-from euds.scores import ScoreTable
+from euds.scoring.scores import ScoreTable
 from euds.selection import sentence_vectors
 from euds.selection.request import rule_asked
 from euds.selection.select import select

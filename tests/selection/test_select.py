@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from euds.errors import OptionError
-from euds.scores import ScoreTable
+from euds.scoring.scores import ScoreTable
 from euds.selection.select import select
 from tests.conftest import make_pool
 

@@ -6,8 +6,8 @@ import pytest
 from scipy.stats import norm
 
 from euds.errors import OptionError
-from euds.scores import ScoreTable
-from euds.selection.rules import RULES
+from euds.scoring.scores import ScoreTable
+from euds.selection.rules.registry import RULES
 from euds.selection.select import select
 from euds.selection.soft import FLOOR_SHARE, inclusion_probabilities, systematic_draw
 from tests.selection.pools import rich_pool

@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 
 from euds.errors import OptionError
-from euds.pool import Texts
-from euds.scores import ScoreTable
+from euds.pool.pool import Texts
+from euds.scoring.scores import ScoreTable
 from euds.selection.select import select
 from euds.selection.stability import LUCK, expected_jaccard, stability
 from tests.conftest import make_pool

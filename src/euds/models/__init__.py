@@ -1,7 +1,7 @@
 """What scorers need of a model: names to weights, and weights to numbers."""
 
+from euds.models.hardware import resolve_precision
 from euds.models.loading import load_encoder, load_entailment_model, load_language_model
-from euds.models.precision import resolve_precision
 
 __all__ = [
     "load_encoder",

@@ -1,4 +1,4 @@
-"""Prompts that were read, and several continuations of each.
+"""Prompts that were read, several continuations of each, and closed sets of options after them.
 
 `Tree` reads each prompt once and lets its continuations share what was read (see
 `euds.models.attention.Branches`). `Copies` is for models that cannot do so: it repeats the prompt's
@@ -18,7 +18,7 @@ from euds.models.attention import Branches, EndToEnd
 from euds.models.batching import batches_of, filled, rows_needed
 from euds.models.network import Network
 
-__all__ = ["Continuations", "Copies", "Tree", "last_features"]
+__all__ = ["Continuations", "Copies", "Tree", "branched_log_probs", "last_features", "tail_tokens"]
 
 
 class Continuations(Protocol):
@@ -220,3 +220,61 @@ class Copies:
         offsets = torch.arange(self._count)
         members = (rows[:, None] * self._count + offsets).flatten()
         self._cache.reorder_cache(members.to(self._network.device))
+
+
+# Log-probabilities of a closed set of options after a batch of prompts.
+
+
+def tail_tokens(options: Sequence[Sequence[int]]) -> int:
+    """Return how many tokens of the options must go through the model after the prompt."""
+    return sum(len(option) - 1 for option in options)
+
+
+def branched_log_probs(
+    network: Network,
+    prompts: Sequence[Sequence[int]],
+    options: Sequence[Sequence[int]],
+    *,
+    batch_tokens: int,
+) -> Tensor:
+    """Return the log-probability of each option after each prompt, in nats.
+
+    The prompt's last position predicts the options' first tokens. If there are others, all options
+    go through the model together, as branches of the prompt.
+
+    Parameters
+    ----------
+    network : Network
+        One that `packs`, if an option has several tokens.
+    prompts : sequence of sequence of int
+        The tokens of each; as `Tree` needs them if an option has several tokens.
+    options : sequence of sequence of int
+        The tokens of each option, at least one.
+    batch_tokens : int
+        Tokens that go through the network together.
+
+    Returns
+    -------
+    Tensor of float64, shape (prompts, options)
+    """
+    nodes = [
+        (branch, depth, option[depth], option[depth + 1])
+        for branch, option in enumerate(options)
+        for depth in range(len(option) - 1)
+    ]
+    rows = len(prompts)
+    firsts = torch.tensor([option[0] for option in options]).expand(rows, -1)
+    if not nodes:
+        last = last_features(network, prompts, batch_tokens=batch_tokens)
+        return network.log_probs(last, firsts)
+    tree = Tree(network, prompts, batch_tokens=batch_tokens, room=len(nodes))
+    total = network.log_probs(tree.last, firsts)
+    branches, depths, tokens, following = torch.tensor(nodes).unbind(1)
+    features = tree.extend(
+        tokens.expand(rows, -1),
+        branches=branches,
+        depths=depths,
+        present=torch.ones(rows, len(nodes), dtype=torch.bool),
+    )
+    found = network.log_probs(features, following.repeat(rows)[:, None])
+    return total.index_add_(1, branches.to(total.device), found.reshape(rows, -1))

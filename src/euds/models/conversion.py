@@ -12,15 +12,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-from euds.atomic import atomic_write
-from euds.damage import FILE_DAMAGE, parse_json
 from euds.errors import ModelError
-from euds.locations import cache_dir
+from euds.files.atomic import atomic_write
+from euds.files.damage import FILE_DAMAGE, parse_json
+from euds.files.environment import cache_dir
+from euds.files.packages import checksum
+from euds.models.checking import check_gguf_layers, require_weights
 from euds.models.extras import lm_extra, quiet_transformers, readable_load_errors
 from euds.models.fingerprints import file_checksums, gguf_fingerprint, model_files
-from euds.models.layers import check_gguf_layers
-from euds.models.whole import require_weights
-from euds.packages import checksum
 
 __all__ = ["conversions", "convert", "converted", "read_conversion"]
 

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from euds.errors import ModelError
 from euds.models.batching import equal_length_batches, filled, rows_needed
+from euds.models.checking import load_whole
 from euds.models.extras import quiet_transformers, readable_load_errors
+from euds.models.hardware import TOKENIZING
 from euds.models.network import best_device
-from euds.models.threads import TOKENIZING
-from euds.models.whole import load_whole
 
 __all__ = ["TransformersEntailment"]
 
@@ -26,7 +26,7 @@ _PREMISE, _HYPOTHESIS = "A man eats pizza.", "A man eats."
 
 @dataclass(frozen=True)
 class TransformersEntailment:
-    """An entailment model; implements `euds.models.encoding.EntailmentModel`.
+    """An entailment model; implements `euds.models.protocols.EntailmentModel`.
 
     Parameters
     ----------

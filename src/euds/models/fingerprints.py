@@ -9,11 +9,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from euds.atomic import write_bytes_atomically
-from euds.damage import FILE_DAMAGE, parse_json
 from euds.errors import ModelError, StoreError
-from euds.locations import cache_dir
-from euds.packages import checksum
+from euds.files.atomic import write_bytes_atomically
+from euds.files.damage import FILE_DAMAGE, parse_json
+from euds.files.environment import cache_dir
+from euds.files.packages import checksum
 
 __all__ = ["file_checksums", "folder_fingerprint", "gguf_fingerprint", "model_files"]
 

@@ -1,4 +1,4 @@
-"""Loaded models, shared by all scorers of a process."""
+"""Loaded models, shared by all scorers of a process; and the size of one that is not loaded."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from euds.errors import ModelError
-from euds.models.encoding import Encoder, EntailmentModel
-from euds.models.extras import lm_extra
-from euds.models.language import LanguageModel
-from euds.models.precision import resolve_precision
+from euds.models.extras import lm_extra, quiet_transformers, readable_load_errors
+from euds.models.hardware import resolve_precision
+from euds.models.protocols import Encoder, EntailmentModel, LanguageModel
 from euds.models.sources import ModelReference
 
-__all__ = ["load_encoder", "load_entailment_model", "load_language_model"]
+__all__ = ["encoder_parameters", "load_encoder", "load_entailment_model", "load_language_model"]
+
 
 _KEPT = 2  # a language model and an encoder: what one run uses
 
@@ -127,3 +127,39 @@ def _once(key: Key, load: Callable[[], Loaded]) -> Loaded:
             _loaded[key] = load()
         _loaded.move_to_end(key)
         return cast("Loaded", _loaded[key])
+
+
+# How large an encoder is, told without loading its weights.
+
+
+def encoder_parameters(reference: ModelReference) -> int:
+    """Return the number of parameters that every token of a text goes through.
+
+    Those are the encoder's without its embeddings, of which a token uses one row, and without a
+    pooling layer, which only the first token enters. A forward pass takes about two operations for
+    each and token, a training step six.
+
+    Raises
+    ------
+    MissingExtraError
+        If torch or transformers is not installed.
+    ModelError
+        If the model is no encoder, or transformers does not know its architecture.
+    """
+    if reference.folder is None:
+        raise ModelError("the toy model is not a sentence encoder", got=reference.name)
+    with lm_extra("a sentence encoder"):
+        import torch
+        from transformers import AutoConfig, AutoModel
+    with quiet_transformers(), readable_load_errors(str(reference.folder)):
+        config = AutoConfig.from_pretrained(
+            reference.folder, trust_remote_code=False, local_files_only=True
+        )
+        with torch.device("meta"):  # shapes without numbers
+            make: Any = AutoModel.from_config  # it carries no types
+            model = make(config, trust_remote_code=False)
+    return sum(
+        parameter.numel()
+        for name, parameter in model.named_parameters()
+        if "embed" not in name and "pooler" not in name
+    )

@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 from scipy.special import entr
 
 from euds.errors import OptionError
-from euds.models.language import OptionScores, SampledText, TokenStatistics
-from euds.models.streams import uniform_streams
+from euds.models.protocols import OptionScores, SampledText, TokenStatistics, uniform_streams
 
 __all__ = ["MarkovLM"]
 
@@ -31,7 +30,7 @@ _END_WEIGHT = 60
 
 @dataclass(frozen=True, eq=False)
 class MarkovLM:
-    """A Markov chain over words; implements `euds.models.language.LanguageModel`.
+    """A Markov chain over words; implements `euds.models.protocols.LanguageModel`.
 
     A token is a word between white space. A word that is not in the vocabulary stands for one that
     is, chosen by a hash, so that any text can be scored.

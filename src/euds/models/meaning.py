@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
-from euds.models.encoding import Encoder, EntailmentModel
+from euds.models.protocols import Encoder, EntailmentModel
 
 __all__ = [
     "embedding_similarities",

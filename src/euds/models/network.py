@@ -14,10 +14,10 @@ from torch import Tensor
 
 from euds.models.attention import NAME, EndToEnd, Layout, register
 from euds.models.batching import FEWEST_POSITIONS
+from euds.models.checking import load_whole
 from euds.models.extras import quiet_transformers, readable_load_errors
-from euds.models.precision import Precision
+from euds.models.hardware import Precision
 from euds.models.rounding import SteadyLinear, steady_linear, steady_linears
-from euds.models.whole import load_whole
 
 __all__ = ["Network", "attention_on", "best_device"]
 

@@ -21,17 +21,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
-from euds.damage import FILE_DAMAGE, parse_json
 from euds.errors import ModelError, ModelNotFoundError, did_you_mean
+from euds.files.damage import FILE_DAMAGE, parse_json
+from euds.files.packages import Package, fetch, locate
+from euds.models.checking import check_layers
 from euds.models.conversion import conversions, convert, converted, read_conversion
-from euds.models.fingerprints import (
-    file_checksums,
-    folder_fingerprint,
-    gguf_fingerprint,
-)
+from euds.models.fingerprints import file_checksums, folder_fingerprint, gguf_fingerprint
 from euds.models.hub import hub_folder, is_hub_name
-from euds.models.layers import check_layers
-from euds.packages import Package, fetch, locate
 
 __all__ = [
     "ALIASES",

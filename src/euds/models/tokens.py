@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from euds.errors import ModelError, OptionError
 from euds.models.extras import readable_load_errors
-from euds.models.threads import TOKENIZING
+from euds.models.hardware import TOKENIZING
 
 __all__ = ["Tokens"]
 

@@ -12,15 +12,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from euds.damage import FILE_DAMAGE, first_line, parse_json
 from euds.errors import ModelError
+from euds.files.damage import FILE_DAMAGE, first_line, parse_json
 from euds.models.batching import equal_length_batches, filled, rows_needed
+from euds.models.checking import load_whole
 from euds.models.extras import quiet_transformers, readable_load_errors
+from euds.models.hardware import TOKENIZING, Precision
 from euds.models.network import attention_on, best_device
-from euds.models.precision import Precision
 from euds.models.rounding import steady_linears
-from euds.models.threads import TOKENIZING
-from euds.models.whole import load_whole
 
 __all__ = ["TransformersEncoder"]
 
@@ -30,7 +29,7 @@ _KNOWN_MODULES = frozenset({"Transformer", "Pooling", "Normalize"})
 
 @dataclass(frozen=True)
 class TransformersEncoder:
-    """A sentence encoder of transformers; implements `euds.models.encoding.Encoder`.
+    """A sentence encoder of transformers; implements `euds.models.protocols.Encoder`.
 
     Parameters
     ----------

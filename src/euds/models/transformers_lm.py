@@ -20,13 +20,12 @@ from numpy.typing import NDArray
 from euds.errors import ModelError, OptionError
 from euds.models.attention import COLUMNS
 from euds.models.batching import batches_of, equal_length_batches, filled, rows_needed
+from euds.models.branches import branched_log_probs, tail_tokens
 from euds.models.extras import quiet_transformers, readable_load_errors
-from euds.models.language import OptionScores, SampledText, TokenStatistics
+from euds.models.hardware import Precision
 from euds.models.network import Network
-from euds.models.options import branched_log_probs, tail_tokens
-from euds.models.precision import Precision
+from euds.models.protocols import OptionScores, SampledText, TokenStatistics, uniform_streams
 from euds.models.sampling import Draws, draw_batch, texts_before_end
-from euds.models.streams import uniform_streams
 from euds.models.tokens import Tokens
 
 __all__ = ["TransformersLM"]
@@ -41,7 +40,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class TransformersLM:
-    """A causal language model of transformers; implements `euds.models.language.LanguageModel`.
+    """A causal language model of transformers; implements `euds.models.protocols.LanguageModel`.
 
     Parameters
     ----------

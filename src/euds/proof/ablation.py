@@ -18,9 +18,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from euds.ledger import Ledger
-from euds.pool import Pool
-from euds.progress import Progress
+from euds.pool.pool import Pool
+from euds.progress import Ledger, Progress
 from euds.proof.arms import RANDOM, Arm, check_trainable, drawn_arm, same_rows_arm, share_of
 from euds.proof.experiment import settings_of
 from euds.proof.pipeline import choose
@@ -28,10 +27,10 @@ from euds.proof.prove import make_proof_settings, scope_of, train_arms
 from euds.proof.results import dependence_warnings
 from euds.proof.statistics import Estimate, difference_of
 from euds.proof.tasks import proof_task_named
-from euds.proof.trained import TrainingStore
-from euds.scoring import SCORERS
+from euds.proof.training.trained import TrainingStore
+from euds.scoring.score import SCORERS
+from euds.scoring.store.contents import MeasurementStore
 from euds.selection.selection import Selection
-from euds.stored import MeasurementStore
 
 __all__ = ["LENGTH_BINS", "ablate", "length_matched"]
 

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from euds.errors import OptionError
-from euds.pool import Pool, Texts
-from euds.scores import ScoreTable
+from euds.pool.pool import Pool, Texts
+from euds.scoring.scores import ScoreTable
+from euds.scoring.vectors import Vectors
 from euds.selection.request import AUTO
-from euds.selection.rules import Rule, rule_named
+from euds.selection.rules.registry import Rule, rule_named
 from euds.selection.select import select
 from euds.selection.selection import Selection
-from euds.vectors import Vectors
 
 __all__ = [
     "FEWEST_ROWS",

@@ -22,28 +22,21 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from euds.atomic import write_bytes_atomically
-from euds.damage import FILE_DAMAGE, first_line, parse_json
 from euds.errors import InputError, OptionError, StoreError
-from euds.ledger import Ledger
-from euds.locations import cache_dir
-from euds.pool import Pool
-from euds.progress import Progress
+from euds.files.atomic import write_bytes_atomically
+from euds.files.damage import FILE_DAMAGE, first_line, parse_json
+from euds.files.environment import cache_dir
+from euds.pool.pool import Pool
+from euds.progress import Ledger, Progress
 from euds.proof.arms import FULL, check_trainable, drawn_arm, same_rows_arm, share_of
 from euds.proof.experiment import settings_of, trainer_recipe
 from euds.proof.holdout import HoldOut
-from euds.proof.prove import (
-    ProofSettings,
-    held_apart,
-    make_proof_settings,
-    scope_of,
-    train_arms,
-)
+from euds.proof.prove import ProofSettings, held_apart, make_proof_settings, scope_of, train_arms
 from euds.proof.results import dependence_warnings
 from euds.proof.statistics import Estimate, difference_of
 from euds.proof.tasks import proof_task_named
-from euds.proof.trained import TrainingStore
-from euds.proof.trainers import trainer_named
+from euds.proof.training.trained import TrainingStore
+from euds.proof.training.trainers import trainer_named
 from euds.selection.selection import Selection
 
 __all__ = [

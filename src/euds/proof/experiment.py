@@ -14,13 +14,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from euds.pool import Pool
-from euds.progress import Progress
-from euds.progress_bars import format_seconds
+from euds.pool.pool import Pool
+from euds.progress import Progress, format_seconds
 from euds.proof.arms import RANDOM, Arm
 from euds.proof.tasks import ProofTask
-from euds.proof.trained import Training, TrainingStore
-from euds.proof.training import Course, Outcome, Samples, Settings, Trainer
+from euds.proof.training.protocol import Course, Outcome, Samples, Settings, Trainer
+from euds.proof.training.trained import Training, TrainingStore
 
 __all__ = ["Experiment", "Run", "samples_of", "settings_of", "trainer_recipe"]
 

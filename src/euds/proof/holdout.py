@@ -16,13 +16,13 @@ from types import MappingProxyType
 import polars as pl
 
 from euds.errors import InputError, OptionError
-from euds.near_duplicates import (
+from euds.pool.pool import Pool
+from euds.selection.near_duplicates import (
     DEFAULT_THRESHOLD,
     Groups,
     near_duplicate_groups,
     near_duplicates_of,
 )
-from euds.pool import Pool
 
 __all__ = ["LEAST_POOL_ROWS", "LEAST_TEST_ROWS", "HoldOut", "hold_out"]
 

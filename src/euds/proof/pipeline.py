@@ -11,24 +11,22 @@ from typing import Any
 import polars as pl
 
 from euds.errors import OptionError
-from euds.ledger import Ledger
-from euds.pool import Pool, Texts
-from euds.progress import Progress
+from euds.pool.pool import Pool, Texts
+from euds.progress import Ledger, Progress
 from euds.proof.arms import FEWEST_ROWS, FULL, RANDOM, share_of
 from euds.proof.holdout import HoldOut, hold_out
 from euds.proof.prove import Proof, make_proof_settings, prove
 from euds.proof.tasks import proof_task_named
-from euds.proof.trained import TrainingStore
-from euds.proof.trainers import trainer_named
-from euds.scores import SCORE_COLUMNS, ScoreTable, scorer_of
-from euds.scoring import SCORERS, score
-from euds.selection.interval import parse_budget
-from euds.selection.request import check_target
-from euds.selection.rules import Rule, rule_named
+from euds.proof.training.trained import TrainingStore
+from euds.proof.training.trainers import trainer_named
+from euds.scoring.score import SCORERS, score
+from euds.scoring.scores import SCORE_COLUMNS, ScoreTable, scorer_of
+from euds.scoring.store.contents import MeasurementStore
+from euds.scoring.vectors import Vectors, vectors_of
+from euds.selection.request import check_target, parse_budget
+from euds.selection.rules.registry import Rule, rule_named
 from euds.selection.select import select
 from euds.selection.selection import Selection
-from euds.stored import MeasurementStore
-from euds.vectors import Vectors, vectors_of
 
 __all__ = ["ChosenRows", "ProvenRules", "check_rules", "choose", "prove_rules"]
 
@@ -126,7 +124,7 @@ def prove_rules(
     entropies : sequence of str
         What the ``igse`` rules combine.
     scoring, proving : mapping of str
-        Fields of `euds.scoring.ScoreSettings` and of `euds.proof.prove.ProofSettings`.
+        Fields of `euds.scoring.score.ScoreSettings` and of `euds.proof.prove.ProofSettings`.
     remove_near_duplicates : bool
         Whether near-duplicates of test rows are taken out of the pool.
     sample : int, optional

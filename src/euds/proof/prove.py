@@ -17,26 +17,29 @@ from euds.errors import (
     check_settings,
     did_you_mean,
 )
-from euds.ledger import Ledger
-from euds.manifests import package_versions
-from euds.near_duplicates import Groups
-from euds.pool import Pool, Texts
-from euds.progress import Progress
-from euds.progress_bars import default_progress
+from euds.files.environment import package_versions
+from euds.pool.pool import Pool, Texts
+from euds.progress import Ledger, Progress, default_progress
 from euds.proof import results as found
 from euds.proof.arms import FULL, RANDOM, Arm, Basis, make_arms
-from euds.proof.charging import arm_costs, target_ledger
-from euds.proof.costs import ledger_rows, parse_train_cost, peak_memory_mib
+from euds.proof.costs import (
+    arm_costs,
+    ledger_rows,
+    parse_train_cost,
+    peak_memory_mib,
+    target_ledger,
+)
 from euds.proof.experiment import Experiment, Run, settings_of
 from euds.proof.holdout import HoldOut, hold_out
 from euds.proof.tasks import proof_task_named
-from euds.proof.trained import TrainingStore
-from euds.proof.trainers import TrainerOptions, trainer_named
-from euds.proof.training import Settings
-from euds.scores import ScoreTable
-from euds.selection.rules import RULES
+from euds.proof.training.protocol import Settings
+from euds.proof.training.trained import TrainingStore
+from euds.proof.training.trainers import TrainerOptions, trainer_named
+from euds.scoring.scores import ScoreTable
+from euds.scoring.vectors import Vectors, vectors_of
+from euds.selection.near_duplicates import Groups
+from euds.selection.rules.registry import RULES
 from euds.selection.selection import Selection
-from euds.vectors import Vectors, vectors_of
 
 __all__ = [
     "Proof",
@@ -75,7 +78,7 @@ class ProofSettings:
     train_cost : str, optional
         What training your own model costs: ``0.05s`` a row and epoch, or its parameters, ``7B``.
     encoder, epochs, batch_size, max_tokens, precision, learning_rate
-        See `euds.proof.trainers.TrainerOptions`.
+        See `euds.proof.training.trainers.TrainerOptions`.
     """
 
     task: str

@@ -11,15 +11,15 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from euds.pool import Pool
+from euds.pool.pool import Pool
 from euds.proof.arms import FULL, RANDOM, Arm
 from euds.proof.costs import ArmCost
 from euds.proof.experiment import Run
 from euds.proof.statistics import mean_of
 from euds.proof.tasks import ProofTask
 from euds.proof.verdict import Comparison, compare, sentence
-from euds.scores import canonical_score, scorer_of
-from euds.scoring import SCORERS
+from euds.scoring.score import SCORERS
+from euds.scoring.scores import canonical_score, scorer_of
 
 __all__ = [
     "NOT_LEARNT",

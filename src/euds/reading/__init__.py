@@ -13,7 +13,7 @@ from pathlib import Path
 import polars as pl
 
 from euds.errors import InputError, OptionError
-from euds.pool import Pool, Source
+from euds.pool.pool import Pool, Source
 from euds.reading.delimited import DelimitedReader
 from euds.reading.folders import FolderReader
 from euds.reading.inputs import Input, find_inputs

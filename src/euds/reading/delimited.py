@@ -9,11 +9,18 @@ from typing import Any, Literal, NamedTuple
 import polars as pl
 
 from euds.errors import InputError
-from euds.pool import Source
+from euds.pool.pool import Source
 from euds.reading.inputs import Input
 from euds.reading.lines import Line, TextStyle, agree, read_lines
-from euds.reading.rows import RAW_CHARACTERS, RECORD_BYTES, BadRow, Cause, Row
-from euds.reading.values import Unusable, shown_names
+from euds.reading.rows import (
+    RAW_CHARACTERS,
+    RECORD_BYTES,
+    BadRow,
+    Cause,
+    Row,
+    Unusable,
+    shown_names,
+)
 
 __all__ = ["DelimitedReader", "split_csv", "split_tsv"]
 

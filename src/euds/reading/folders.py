@@ -9,15 +9,14 @@ from typing import Any
 
 import polars as pl
 
-from euds.damage import first_line
 from euds.errors import InputError
-from euds.pool import Source
+from euds.files.damage import first_line
+from euds.pool.pool import Source
 from euds.reading.inputs import Input
 from euds.reading.lines import TextStyle, cut, decode, sniff
 from euds.reading.remote import RemotePath
-from euds.reading.rows import RECORD_BYTES, BadRow, Row
+from euds.reading.rows import RECORD_BYTES, BadRow, Row, is_unicode
 from euds.reading.streams import read_whole
-from euds.reading.values import is_unicode
 
 __all__ = ["FolderReader"]
 

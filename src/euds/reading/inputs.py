@@ -10,9 +10,9 @@ from pathlib import Path
 
 import polars as pl
 
-from euds.addresses import local_name
 from euds.errors import InputError, did_you_mean
-from euds.pool import Format
+from euds.files.addresses import local_name
+from euds.pool.pool import Format
 from euds.reading.remote import RemotePath, find_remote
 
 __all__ = ["FORMATS", "STDIN", "Input", "find_inputs", "format_of"]

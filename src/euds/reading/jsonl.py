@@ -10,11 +10,10 @@ from typing import Any
 
 import polars as pl
 
-from euds.pool import Source
+from euds.pool.pool import Source
 from euds.reading.inputs import Input
 from euds.reading.lines import Line, TextStyle, agree, read_lines
-from euds.reading.rows import RAW_CHARACTERS, BadRow, Row
-from euds.reading.values import kind_of
+from euds.reading.rows import RAW_CHARACTERS, BadRow, Row, kind_of
 
 __all__ = ["JsonlReader"]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from euds.errors import InputError, did_you_mean
-from euds.reading.values import Unusable, kind_of, shown_names, text_of
+from euds.reading.rows import Unusable, kind_of, shown_names, text_of
 
 __all__ = ["Layout", "Wishes", "decide"]
 
@@ -38,7 +38,7 @@ class Layout:
     Parameters
     ----------
     text, context : str or None
-        The columns or templates, as `euds.pool.Source` records them.
+        The columns or templates, as `euds.pool.pool.Source` records them.
     label : str
         The column in which the label is, if there is such a column.
     id : str or None

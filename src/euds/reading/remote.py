@@ -11,9 +11,9 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from euds.addresses import on_record, schemes
 from euds.errors import HIDDEN, InputError
-from euds.file_systems import as_input_error, as_os_error, file_system_of
+from euds.files.addresses import on_record, schemes
+from euds.files.file_systems import as_input_error, as_os_error, file_system_of
 
 __all__ = ["RemotePath", "find_remote"]
 

@@ -10,11 +10,26 @@ from typing import Any
 import polars as pl
 
 from euds.errors import InputError
-from euds.pool import POOL_SCHEMA, REJECTED_SCHEMA, ROW_SCHEMA, WORDING_SCHEMA, shared, text_key
+from euds.pool.pool import (
+    POOL_SCHEMA,
+    REJECTED_SCHEMA,
+    ROW_SCHEMA,
+    WORDING_SCHEMA,
+    shared,
+    text_key,
+)
+from euds.pool.records import Records, RecordsAside
 from euds.reading.layout import Layout
-from euds.reading.rows import RAW_CHARACTERS, BadRow, Reader, Row
-from euds.reading.values import Unusable, is_unicode, kind_of, text_of
-from euds.records import Records, RecordsAside
+from euds.reading.rows import (
+    RAW_CHARACTERS,
+    BadRow,
+    Reader,
+    Row,
+    Unusable,
+    is_unicode,
+    kind_of,
+    text_of,
+)
 
 __all__ = ["Samples", "check_rejected", "number_repeats"]
 

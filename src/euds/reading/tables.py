@@ -11,13 +11,12 @@ from typing import IO, Any
 
 import polars as pl
 
-from euds.damage import FILE_DAMAGE, first_line, parquet_groups, read_parquet_group
 from euds.errors import InputError
-from euds.pool import Source
+from euds.files.damage import FILE_DAMAGE, first_line, parquet_groups, read_parquet_group
+from euds.pool.pool import Source
 from euds.reading.inputs import Input
 from euds.reading.remote import RemotePath
-from euds.reading.rows import BadRow, Row
-from euds.reading.values import shown_names
+from euds.reading.rows import BadRow, Row, shown_names
 
 __all__ = ["TableReader"]
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import vl_convert
 
-from euds.atomic import write_bytes_atomically
 from euds.errors import StoreError
-from euds.locations import cache_dir
+from euds.files.atomic import write_bytes_atomically
+from euds.files.environment import cache_dir
 
 __all__ = ["vega_script"]
 

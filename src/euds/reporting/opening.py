@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from euds.pool import Pool
+from euds.pool.pool import Pool
 from euds.reporting.wording import count, one_line, points, share
 from euds.selection.selection import Selection
 

@@ -11,13 +11,13 @@ import numpy as np
 import polars as pl
 
 from euds.errors import OptionError
-from euds.pool import Pool
+from euds.pool.pool import Pool
 from euds.reporting.figures import BLUE, GREY, PALE, Figure, Section, arm_encoding, figure, inline
 from euds.reporting.sample import Sample
 from euds.reporting.search_figure import search_section
 from euds.reporting.wording import capital_sentence, count, one_line
-from euds.scores import ScoreTable
-from euds.selection.interval import parse_interval
+from euds.scoring.scores import ScoreTable
+from euds.selection.request import parse_interval
 from euds.selection.selection import Selection
 
 __all__ = ["pool_sections", "shown_scores"]

@@ -15,10 +15,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from euds.atomic import atomic_write, write_bytes_atomically
 from euds.errors import MissingExtraError
-from euds.pool import Pool
-from euds.scores import ScoreTable
+from euds.files.atomic import atomic_write, write_bytes_atomically
+from euds.pool.pool import Pool
+from euds.scoring.scores import ScoreTable
 from euds.selection.selection import Selection
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def write_report(
     selection : Selection or None
         What was chosen.
     summary : mapping
-        What `euds.summary.summarise` returns, with ``seconds`` by stage if they are known.
+        What `euds.runs.summary.summarise` returns, with ``seconds`` by stage if they are known.
     results : mapping or None
         The proof's results, as described in ``docs/results.md``.
     texts : bool

@@ -9,10 +9,10 @@ from typing import Any
 
 import polars as pl
 
-from euds.pool import Pool
-from euds.scores import ScoreTable
+from euds.pool.pool import Pool
+from euds.runs.summary import shorten
+from euds.scoring.scores import ScoreTable
 from euds.selection.selection import Selection
-from euds.summary import shorten
 
 __all__ = ["MOST_SAMPLED", "Sample", "draw_sample"]
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from euds.manifests import package_versions
-from euds.pool import Pool
+from euds.files.environment import package_versions
+from euds.pool.pool import Pool
 from euds.reporting.wording import (
     NOTHING,
     between,
@@ -18,7 +18,7 @@ from euds.reporting.wording import (
     signed_points,
     times,
 )
-from euds.scores import ScoreTable
+from euds.scoring.scores import ScoreTable
 from euds.selection.selection import Selection
 
 __all__ = ["Table", "comparison_table", "ledger_tables", "origin_tables"]

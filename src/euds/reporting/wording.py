@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from euds.progress_bars import format_seconds
-from euds.summary import shorten
+from euds.progress import format_seconds
+from euds.runs.summary import shorten
 
 __all__ = [
     "NOTHING",

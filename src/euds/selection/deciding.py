@@ -10,11 +10,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from euds.errors import OptionError
-from euds.selection.interval import Budget, Interval
-from euds.selection.preference import Candidates, Preference, no_preference, same_reason
 from euds.selection.quotas import Kind, in_shares
-from euds.selection.ranks import mid_ranks
+from euds.selection.request import Budget, Interval
 from euds.selection.rows import numbers_of
+from euds.selection.rules.preference import Candidates, Preference, no_preference, same_reason
+from euds.selection.rules.ranks import mid_ranks
 from euds.selection.soft import inclusion_probabilities, systematic_draw
 from euds.selection.spending import rows_left, within_budget
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from euds.selection.groups import OPTION
 from euds.selection.guards import Shares, option_shares
-from euds.selection.ranks import epsilon_squared, spearman, spearman_with, tied_share
+from euds.selection.rules.ranks import epsilon_squared, spearman, spearman_with, tied_share
 
 __all__ = ["MOST_TIES", "diagnose"]
 

@@ -11,10 +11,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from euds.errors import OptionError, did_you_mean
-from euds.languages import languages_of
-from euds.pool import Pool, Source
+from euds.pool.pool import Pool, Source
 from euds.reading.delimited import split_csv, split_tsv
-from euds.selection.clustering import clustered
+from euds.selection.languages import languages_of
+from euds.selection.rules.clustering import clustered
 
 __all__ = [
     "CLUSTERS",

@@ -16,9 +16,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from euds.languages import UNKNOWN, languages_of
-from euds.pool import Pool
+from euds.pool.pool import Pool
 from euds.selection.groups import LANGUAGE, OPTION
+from euds.selection.languages import UNKNOWN, languages_of
 from euds.selection.rows import drawn_lots
 
 __all__ = ["LEAST_LEANING", "MOST_DETECTED", "Shares", "language_shares", "option_shares"]

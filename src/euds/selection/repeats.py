@@ -13,8 +13,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from euds.errors import MissingExtraError, OptionError
-from euds.near_duplicates import near_duplicates_of, stand_ins
-from euds.pool import Pool, Texts
+from euds.pool.pool import Pool, Texts
+from euds.selection.near_duplicates import near_duplicates_of, stand_ins
 
 __all__ = [
     "MOST_CHARACTERS",

@@ -1,4 +1,4 @@
-"""What a user asks of selecting, checked as far as it can be before there are scores.
+"""What a user asks of selecting: rule, intervals, budget; checked before there are scores.
 
 Rule and interval go together. Nobody has to name either: the automatic rule looks for its own
 interval. An interval that is given is one of IGSE unless another score is named, and so is a soft
@@ -7,29 +7,153 @@ one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from euds.errors import OptionError, did_you_mean
-from euds.scores import SCORE_COLUMNS, canonical_score
-from euds.selection.coverage import needs_rows
+from euds.pool.pool import Pool
+from euds.scoring.scores import SCORE_COLUMNS, canonical_score
 from euds.selection.groups import CLUSTERS
-from euds.selection.interval import Budget, Interval, parse_budget, parse_interval
 from euds.selection.quotas import Quota, parse_quota
 from euds.selection.repeats import NearDuplicates, check_near_duplicates
-from euds.selection.rules import Rule, rule_named
+from euds.selection.rules.coverage import needs_rows
+from euds.selection.rules.registry import Rule, rule_named
+from euds.selection.selection import Selection
 
 __all__ = [
     "AUTO",
     "DEFAULT_KEEP",
+    "Budget",
+    "Interval",
     "Request",
     "budget_of",
+    "check_asked",
     "check_request",
     "check_target",
     "intervals_of",
+    "open_to",
+    "parse_budget",
+    "parse_interval",
     "read_request",
+    "request_of",
     "rule_asked",
 ]
+
+
+# Intervals of ranks or raw values, and budgets.
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A half-open range ``low <= x < high`` of ranks, or of the raw values of one column.
+
+    Parameters
+    ----------
+    low, high : float
+        The bounds; infinite where open.
+    column : str or None
+        The score whose raw values are meant; None for ranks of the rule's own score.
+    """
+
+    low: float
+    high: float
+    column: str | None = None
+
+    def side(self, values: NDArray[np.float64]) -> NDArray[np.int8]:
+        """Return -1 below the interval, 0 inside, 1 above; NaN counts as inside."""
+        return np.where(values < self.low, -1, np.where(values >= self.high, 1, 0)).astype(np.int8)
+
+
+def parse_interval(text: str) -> Interval | None:
+    """Read an interval: ``middle`` (None), ``0.3:0.7`` in ranks, ``ie_plugin=2.5:4.0`` in nats.
+
+    >>> parse_interval("0.3:0.7")
+    Interval(low=0.3, high=0.7, column=None)
+    >>> parse_interval("ie=2.5:").high
+    inf
+    """
+    if text == "middle":
+        return None
+    column, separator, bounds = text.rpartition("=")
+    low_text, colon, high_text = bounds.partition(":")
+    try:
+        low = float(low_text) if low_text else -math.inf
+        high = float(high_text) if high_text else math.inf
+    except ValueError:
+        low = high = math.nan
+    wrong = not colon or not low < high or (separator and not column)
+    if not separator and not wrong:
+        wrong = (low_text and not 0 <= low <= 1) or (high_text and not 0 <= high <= 1)
+    if wrong:
+        raise OptionError(
+            "an interval cannot be read",
+            got=repr(text),
+            expected="middle, two ranks such as 0.3:0.7, or raw values such as ie_plugin=2.5:4.0",
+        )
+    return Interval(low, high, canonical_score(column) if separator else None)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much to keep.
+
+    Parameters
+    ----------
+    amount : float
+        How many.
+    unit : {"share", "rows", "tokens"}
+        Of what.
+    """
+
+    amount: float
+    unit: Literal["share", "rows", "tokens"]
+
+    def rows(self, pool_rows: int) -> int:
+        """Return the number of rows, of a pool of ``pool_rows``; a share is rounded to the nearest.
+
+        >>> Budget(0.16, "share").rows(2225)
+        356
+        """
+        if self.unit == "tokens":
+            raise ValueError("a budget in tokens is no number of rows")
+        if self.unit == "rows":
+            return int(self.amount)
+        return math.floor(self.amount * pool_rows + 0.5)
+
+
+def parse_budget(keep: float | str) -> Budget:
+    """Read a budget: ``0.16`` or ``16%`` is a share, ``500`` is a number of rows, ``1.0`` is all.
+
+    A number with a decimal point, up to 1, is a share; a whole number is a number of rows.
+
+    >>> parse_budget("0.16"), parse_budget("1.0").unit, parse_budget(1).unit
+    (Budget(amount=0.16, unit='share'), 'share', 'rows')
+    """
+    text = str(keep).strip()
+    try:
+        if text.endswith("%"):
+            amount, whole = float(text[:-1]) / 100, False
+        else:
+            amount, whole = float(text), text.lstrip("+").isdigit()
+    except ValueError:
+        amount, whole = math.nan, False
+    if whole and amount >= 1:
+        return Budget(amount, "rows")
+    if not whole and 0 < amount <= 1:
+        return Budget(amount, "share")
+    raise OptionError(
+        "a budget cannot be read",
+        got=repr(keep),
+        expected="a share such as 0.16 or 16%, or a whole number of rows such as 500",
+        next_step="'euds run --keep auto' finds one, with labels" if text == "auto" else None,
+    )
+
 
 DEFAULT_KEEP = 0.16
 """The share behind the EUDS paper's headline, 84 % less data (arXiv 2602.17465)."""
@@ -301,3 +425,45 @@ def budget_of(
     if keep_tokens < 1:
         raise OptionError("a budget in tokens is too small", got=str(keep_tokens))
     return Budget(keep_tokens, "tokens")
+
+
+# What `select` has to be asked for a selection that was made before.
+
+_CHECKED = tuple(inspect.signature(check_request).parameters)
+
+
+def check_asked(request: Mapping[str, Any], *, score_names: tuple[str, ...]) -> Request:
+    """Check and read what `select` is asked for; what can only be told by the pool is left out."""
+    asked = {name: value for name, value in request.items() if name in _CHECKED}
+    return check_request(**asked, score_names=score_names)
+
+
+def open_to(selection: Selection) -> Pool:
+    """Return the pool without what --against took out: those texts are not to be had again."""
+    reasons = [f"near-duplicate of {name}" for name in selection.settings["against"]]
+    taken = selection.frame["reason"].is_in(reasons).fill_null(value=False)
+    # By text: a repeat of one that was taken out is told as a duplicate.
+    texts = selection.pool.rows.filter(taken)["key"]
+    return selection.pool.take(~selection.pool.rows["key"].is_in(texts.implode()))
+
+
+def request_of(settings: Mapping[str, Any], rule: Rule, *, pool_rows: int) -> dict[str, Any]:
+    """Return what `select` has to be asked for the same selection; a share becomes rows."""
+    budget = None if settings["keep"] is None else Budget(**settings["keep"])
+    in_tokens = budget is not None and budget.unit == "tokens"
+    interval = [one for one in settings["interval"] if one != "auto"]
+    # What was looked at and left out for its ties is left out again.
+    entropies = settings["looked_at"] if rule.scores is None else ("ie", "ge", "se")
+    raw = {one.partition("=")[0] for one in interval if "=" in one}
+    return {
+        "rule": rule.name,
+        "keep": None if budget is None or in_tokens else budget.rows(pool_rows),
+        "keep_tokens": int(budget.amount) if budget is not None and in_tokens else None,
+        "interval": interval if rule.name != "full" and interval != ["middle"] else None,
+        "entropies": [name for name in entropies if name not in raw] or list(settings["scores"]),
+        "always_keep": settings["always_keep"],
+        "near_duplicates": settings["near_duplicates"],
+        "quota": settings["quota"],
+        "guards": settings["guards"],
+        "soft": settings["soft"],
+    }

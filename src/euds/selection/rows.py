@@ -9,9 +9,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from euds.errors import OptionError
-from euds.pool import Pool
-from euds.scores import ScoreTable
-from euds.selection.ranks import length_free_ranks, mid_ranks
+from euds.pool.pool import Pool
+from euds.scoring.scores import ScoreTable
+from euds.selection.rules.ranks import length_free_ranks, mid_ranks
 
 __all__ = [
     "complete_of",

@@ -15,15 +15,14 @@ import polars as pl
 from numpy.typing import NDArray
 
 from euds.errors import OptionError
-from euds.pool import Pool, Texts
-from euds.progress_bars import default_progress
-from euds.scores import ScoreTable, canonical_score
+from euds.pool.pool import Pool, Texts
+from euds.progress import default_progress
+from euds.scoring.scores import ScoreTable, canonical_score
+from euds.scoring.vectors import Vectors
 from euds.selection.deciding import NEAR_DUPLICATE, Case, Decision, decide
 from euds.selection.diagnosis import MOST_TIES, diagnose
 from euds.selection.groups import LANGUAGE, OPTION, check_column, groups_of, is_label
 from euds.selection.guards import MOST_DETECTED, Shares, language_shares, option_shares
-from euds.selection.preference import Candidates
-from euds.selection.ranks import tied_share
 from euds.selection.repeats import (
     MOST_CHARACTERS,
     Against,
@@ -44,11 +43,12 @@ from euds.selection.rows import (
     with_completeness,
     with_ranks,
 )
-from euds.selection.rules import Rule
+from euds.selection.rules.preference import Candidates
+from euds.selection.rules.ranks import tied_share
+from euds.selection.rules.registry import Rule
 from euds.selection.selection import Selection
 from euds.selection.sentence_vectors import vectors_for
 from euds.selection.spending import rows_left
-from euds.vectors import Vectors
 
 __all__ = ["DEFAULT_KEEP", "check_request", "select"]
 
@@ -89,8 +89,8 @@ def select(
     keep_tokens : int, optional
         A number of tokens instead: never exceeded, and missed by less than one row.
     rule : str, optional
-        A name of `euds.selection.rules.RULES`, or any score column, to keep its middle. By default
-        ``auto``, which looks for an interval; where one is given, ``igse``.
+        A name of `euds.selection.rules.registry.RULES`, or any score column, to keep its middle. By
+        default ``auto``, which looks for an interval; where one is given, ``igse``.
     interval : str or sequence of str, optional
         ``auto``; ``middle``; ``low:high`` in ranks of the rule's score; ``column=low:high`` in raw
         values. By default what the rule does by itself.

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from euds.pool import Pool
+from euds.pool.pool import Pool
 from euds.writing import write_subset
 
 __all__ = ["Selection"]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from euds.engines.base import Engine
 from euds.errors import MissingExtraError, ModelNotFoundError
-from euds.pool import Pool
+from euds.pool.pool import Pool
 from euds.progress import Progress
-from euds.scores import ScoreTable
+from euds.scoring.engines.base import Engine
+from euds.scoring.scores import ScoreTable
+from euds.scoring.vectors import Vectors, vectors_of
 from euds.selection.request import Request
-from euds.vectors import Vectors, vectors_of
 
 __all__ = ["MOST_FOR_NOTHING", "vectors_for"]
 
@@ -60,7 +60,7 @@ def vectors_for(
         if texts > MOST_FOR_NOTHING and not {"ge", "se"} & set(scores.names):
             return None, (
                 f"an encoder would have to read all {texts:,} texts, and no score needed a model; "
-                f"--scores ie,ge, or euds.vectors.vectors_of in Python, has them read"
+                f"--scores ie,ge, or euds.scoring.vectors.vectors_of in Python, has them read"
             )
     try:
         return vectors_of(pool.texts, engine=engine, progress=progress), None

@@ -7,7 +7,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from euds.errors import OptionError
-from euds.selection.interval import Budget
+from euds.selection.request import Budget
 
 __all__ = ["rows_left", "within_budget"]
 

@@ -17,15 +17,15 @@ import polars as pl
 from scipy.stats import hypergeom
 
 from euds.errors import OptionError
-from euds.pool import Pool
+from euds.pool.pool import Pool
 from euds.progress import Progress, SilentProgress
-from euds.scores import ScoreTable
-from euds.selection.asking_again import check_asked, open_to, request_of
-from euds.selection.rules import Rule, rule_named
+from euds.scoring.scores import ScoreTable
+from euds.scoring.vectors import Vectors
+from euds.selection.request import check_asked, open_to, request_of
+from euds.selection.rules.registry import Rule, rule_named
 from euds.selection.select import select
 from euds.selection.selection import Selection
 from euds.selection.sentence_vectors import vectors_for
-from euds.vectors import Vectors
 
 __all__ = ["LUCK", "SOURCES", "Overlap", "Stability", "expected_jaccard", "stability"]
 

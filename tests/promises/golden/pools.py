@@ -16,12 +16,12 @@ __all__ = ["POOLS", "SHORT_TEXTS"]
 _ENGLISH = """the a film was plot actor story good dull moving cold slow and of with it never ending
 bright scene music camera long short laugh tears summer train winter house old new letter dog sea
 stranger doctor village war song dance clever loud quiet honest broken gold river night morning"""
-_GERMAN = """der die das und ist nicht ein eine mit auf für Stadt Fluss Brücke Zug Straße Regen Sommer
-Bürger Wahl Partei Haushalt Minister Gesetz Verein Tor Spieler Trainer Saison Stadion Sieg Größe
-heute gestern morgen schnell langsam groß klein neu alt über unter zwischen während weil"""
-_FRENCH = """le la les un une et est dans pour avec sur ville rivière pont train pluie été hiver élection
-parti ministre loi équipe joueur saison stade victoire marché prix école théâtre musique soirée
-aujourd'hui demain vite lentement grand petit neuf vieux entre pendant après déjà où"""
+_GERMAN = """der die das und ist nicht ein eine mit auf für Stadt Fluss Brücke Zug Straße Regen
+Sommer Bürger Wahl Partei Haushalt Minister Gesetz Verein Tor Spieler Trainer Saison Stadion Sieg
+Größe heute gestern morgen schnell langsam groß klein neu alt über unter zwischen während weil"""
+_FRENCH = """le la les un une et est dans pour avec sur ville rivière pont train pluie été hiver
+élection parti ministre loi équipe joueur saison stade victoire marché prix école théâtre musique
+soirée aujourd'hui demain vite lentement grand petit neuf vieux entre pendant après déjà où"""
 
 
 class _Words:

@@ -1,0 +1,1 @@
+"""Bytes on disk and at addresses: atomic writes, Parquet, packages, the environment."""

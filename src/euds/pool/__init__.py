@@ -1,0 +1,1 @@
+"""The samples to select from, and tables larger than memory."""

@@ -1,0 +1,1 @@
+"""Before a proof: whether selecting can help, how much to keep, how long training takes."""

@@ -1,0 +1,1 @@
+"""Trainers: what a proof trains on each subset, and what is kept of it."""

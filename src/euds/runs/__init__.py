@@ -1,0 +1,1 @@
+"""The run folder: manifest, summary, explaining, verifying, replaying, forgetting."""

@@ -1,0 +1,1 @@
+"""A pool's texts into a table of scores: entropies, scorers, the store, engines, vectors."""

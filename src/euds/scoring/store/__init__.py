@@ -1,0 +1,1 @@
+"""What was measured is kept: in the cache, or at an address."""
