@@ -446,7 +446,7 @@ def test_packages_that_carry_models_are_not_imported():
             sys.executable, "-c",
             "import sys; from euds.models.sources import resolve, ALIASES;"
             "[resolve(name) for name in ALIASES];"
-            "from euds import datasets; print(sorted(sys.modules))",
+            "from euds.reading import datasets; print(sorted(sys.modules))",
         ],
         capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip

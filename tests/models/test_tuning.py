@@ -71,8 +71,8 @@ def loads(monkeypatch):
     load = TransformersLM.load
 
     def counting(folder, *, precision, **options):
-        loaded.append(hardware)
-        return load(folder, precision=hardware, **options)
+        loaded.append(precision)
+        return load(folder, precision=precision, **options)
 
     monkeypatch.setattr(TransformersLM, "load", counting)
     return loaded
@@ -364,10 +364,10 @@ def test_what_is_in_the_store_needs_no_torch(robust, tmp_path):
     pool.write_text("".join(json.dumps({"text": text}) + "\n" for text in TEXTS))
     script = (
         "import sys, euds\n"
-        "from euds.models import precision\n"
+        "from euds.models import hardware\n"
         "from euds.progress import SilentProgress\n"
         "from euds.scoring.store.disk import Store\n"
-        "precision._has_fast_bfloat16 = lambda: True\n"
+        "hardware._has_fast_bfloat16 = lambda: True\n"
         "from pathlib import Path\n"
         f"store = Store(Path({str(tmp_path / 'store')!r}))\n"
         f"settings = dict(model={str(robust.folder)!r}, store=store)\n"

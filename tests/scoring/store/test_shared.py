@@ -376,7 +376,7 @@ def test_merging_without_room_is_no_error(tmp_path, monkeypatch, caplog):
 
 FULL = """
 import resource, sys
-from euds.cli import main
+from euds.cli.app import main
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)),) * 2)
 main()
 """
