@@ -15,7 +15,7 @@ pytestmark = pytest.mark.models
 @pytest.fixture(scope="module")
 def tweets(tmp_path_factory):
     path = tmp_path_factory.mktemp("data") / "tweets.jsonl"
-    datasets.write("tweets", path, rows=150)
+    datasets.write("tweets", path, rows=60)
     return path
 
 
@@ -48,7 +48,7 @@ def test_the_subset_is_rows_of_the_input(scored, tweets, tmp_path):
     pool, table = scored
     chosen = euds.select(pool, table, keep=0.16)
     written = chosen.write(tmp_path / "subset.jsonl").read_text(encoding="utf-8").splitlines()
-    assert len(written) == 24
+    assert len(written) == 10
     lines = tweets.read_text(encoding="utf-8").splitlines()
     assert set(written) <= set(lines)
 

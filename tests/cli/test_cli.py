@@ -1,4 +1,4 @@
-"""The command line from the outside: a process, its output, its exit code, its files."""
+"""The command line from the outside: its output, its exit code, its files."""
 
 import json
 import os
@@ -11,6 +11,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+
+from tests.promises.commands import Place
 
 WORDS = [
     "the",
@@ -29,19 +31,11 @@ WORDS = [
 
 
 def euds(*arguments, cwd, stdin=None, check=0):
-    """Run the command line in a folder and check its exit code."""
-    ran = subprocess.run(
-        [sys.executable, "-m", "euds", *map(str, arguments)],
-        cwd=cwd,
-        input=stdin,
-        capture_output=True,
-        text=True,
-        env=dict(os.environ),
-        timeout=120,
-    )
-    assert "Traceback" not in ran.stderr, ran.stderr
-    assert ran.returncode == check, ran.stderr + ran.stdout
-    return ran
+    """Give a command in a folder and check its exit code; as a process only if it reads stdin."""
+    place = Place(cwd)
+    if stdin is not None:
+        return place.process(*arguments, stdin=stdin.encode(), check=check)
+    return place.euds(*arguments, check=check)
 
 
 @pytest.fixture
@@ -55,7 +49,8 @@ def folder(tmp_path, empty_cache):
     return tmp_path
 
 
-def toy_run(folder, *more, check=0):
+def toy_run(folder, *more, check=0, page=False):
+    """Run with the toy model; the page, which takes longest, only where it is looked at."""
     return euds(
         "run",
         "films.jsonl",
@@ -69,6 +64,7 @@ def toy_run(folder, *more, check=0):
         "sentiment",
         "--out",
         "run",
+        *([] if page else ["--no-report"]),
         *more,
         cwd=folder,
         check=check,
@@ -107,7 +103,7 @@ def test_an_interrupt_that_a_compiled_module_makes_another_error_of_is_still_one
 
 
 def test_the_main_job_ends_with_a_subset_a_reason_for_every_row_and_a_manifest(folder):
-    ran = toy_run(folder, "--keep", "0.16", "--json")
+    ran = toy_run(folder, "--keep", "0.16", "--json", page=True)
     summary = json.loads(ran.stdout)
     assert summary["rows"]["kept"] == 48
     assert sum(summary["rows"]["dropped"].values()) == 300 - 48
@@ -504,7 +500,7 @@ def test_selecting_leaves_a_users_own_subset_alone(folder):
 
 
 def test_no_subset_leaves_out_the_subset_and_nothing_else(folder):
-    first = json.loads(toy_run(folder, "--keep", "9", "--json").stdout)
+    first = json.loads(toy_run(folder, "--keep", "9", "--json", page=True).stdout)
     run = folder / "run"
     with_subset = {path.name: path.read_bytes() for path in run.iterdir()}
     ran = euds("select", "run", "--keep", "9", "--no-subset", "--json", cwd=folder)

@@ -39,9 +39,9 @@ def read(lm, texts):
 
 @pytest.fixture(scope="module")
 def tweets(tmp_path_factory):
-    """Fifty rows of a real data set."""
+    """Thirty rows of a real data set."""
     path = tmp_path_factory.mktemp("data") / "tweets.jsonl"
-    datasets.write("tweets", path, rows=50)
+    datasets.write("tweets", path, rows=30)
     return [json.loads(line)["text"] for line in path.read_text(encoding="utf-8").splitlines()]
 
 
@@ -65,6 +65,9 @@ def test_float32_equals_float64(smollm2, exact, tweets):
     np.testing.assert_allclose(found, exact, atol=1e-4)
 
 
+@pytest.mark.skipif(
+    resolve_precision() != "bfloat16", reason="bfloat16 is emulated here: two minutes, for nobody"
+)
 def test_bfloat16_ranks_alike(smollm2, exact, tweets):
     found = means(read(load_language_model(smollm2, precision="bfloat16"), tweets))
     difference = np.abs(found[:, 0] - exact[:, 0])

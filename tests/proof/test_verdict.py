@@ -1,5 +1,4 @@
 import dataclasses
-import gc
 import json
 import math
 import re
@@ -17,15 +16,6 @@ from euds.proof.statistics import Variance, difference_of
 from euds.proof.verdict import Comparison, Needed, compare, decide, sentence
 
 ORDER = ["cannot tell", "as good", "better"]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def swift_holm():
-    """Hide what is in memory from the collector that statsmodels calls in each correction."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.mark.parametrize(

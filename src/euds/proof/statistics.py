@@ -280,21 +280,15 @@ def difference_of(scores: ArrayLike, reference: ArrayLike) -> Estimate:
 def holm(p_values: Sequence[float]) -> list[float]:
     """Return the p-values of one family after Holm's correction.
 
-    Holm 1979, *Scand. J. Statist.* 6:65; by statsmodels. Comparing each with a level keeps the
-    probability of any false claim in the family below that level, however they depend.
-
-    Raises
-    ------
-    MissingExtraError
-        If statsmodels is not installed.
+    Holm 1979, *Scand. J. Statist.* 6:65. Comparing each with a level keeps the probability of any
+    false claim in the family below that level, however they depend. (statsmodels has it too, but
+    collects garbage at every call, which takes a third of a second beside a loaded model.)
     """
-    try:
-        from statsmodels.stats.multitest import multipletests
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("statsmodels", extra="train", purpose="a verdict") from error
-    if not p_values:
-        return []
-    return [float(p) for p in multipletests(p_values, method="holm")[1]]
+    values = np.asarray(p_values, np.float64)
+    order = np.argsort(values, kind="stable")
+    corrected = np.empty_like(values)
+    corrected[order] = np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1))
+    return [float(p) for p in np.minimum(corrected, 1)]
 
 
 def mcnemar(right: ArrayLike, reference: ArrayLike) -> float:
