@@ -83,6 +83,10 @@ class Nothing:
         """Return a function that looks at nothing."""
         return lambda texts: texts.frame.select("key")
 
+    def work(self, texts: Texts) -> pl.Series:
+        """Return the bytes of each text."""
+        return texts.frame["text"].str.len_bytes()
+
 
 class Acts(SilentProgress):
     """Does something once so many shards are stored."""
@@ -90,7 +94,7 @@ class Acts(SilentProgress):
     def __init__(self, after: int, act: Callable[[], None]) -> None:
         self.left, self.act = after, act
 
-    def advance(self, stage: str, *, rows: int, seconds: float) -> None:
+    def advance(self, stage: str, *, rows: int, seconds: float, left: float | None = None) -> None:
         """Count a shard."""
         self.left -= 1
         if self.left == 0:

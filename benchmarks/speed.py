@@ -273,6 +273,10 @@ class Draws:
 
         return draw
 
+    def work(self, texts: Texts) -> pl.Series:
+        """Return the bytes of each text."""
+        return texts.frame["text"].str.len_bytes()
+
 
 def sampling(pool: Sequence[str]) -> list[Case]:
     """SE by ten samples of twenty tokens against ``generate``."""

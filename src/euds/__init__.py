@@ -1,7 +1,9 @@
 """Choose the part of a text pool worth fine-tuning on, by entropy and without labels.
 
 >>> import euds
->>> pool = euds.read(euds.examples())                        # doctest: +SKIP
+>>> pool = euds.read("reviews.jsonl", text="review")         # doctest: +SKIP
+>>> scores = euds.score(pool, ["ie", "ge"])                  # doctest: +SKIP
+>>> euds.select(pool, scores, keep=0.16).write("kept.jsonl") # doctest: +SKIP
 
 The verbs are functions of this module; nothing heavy is imported before it is used.
 """

@@ -20,7 +20,6 @@ from rich.progress import (
     MofNCompleteColumn,
     TaskID,
     TextColumn,
-    TimeRemainingColumn,
 )
 from rich.progress import Progress as Bars
 
@@ -29,6 +28,7 @@ __all__ = [
     "Progress",
     "SilentProgress",
     "TerminalProgress",
+    "TimeLeft",
     "default_progress",
     "format_seconds",
 ]
@@ -40,8 +40,8 @@ class Progress(Protocol):
     def begin(self, stage: str, *, rows: int, held: int, unit: str = "texts") -> None:
         """Begin a stage of ``rows`` texts (or what ``unit`` says), ``held`` of which are done."""
 
-    def advance(self, stage: str, *, rows: int, seconds: float) -> None:
-        """Report ``rows`` more texts done, which took ``seconds``."""
+    def advance(self, stage: str, *, rows: int, seconds: float, left: float | None = None) -> None:
+        """Report ``rows`` more texts done in ``seconds``, and the seconds left, if known."""
 
     def end(self, stage: str) -> None:
         """End the stage."""
@@ -59,7 +59,7 @@ class SilentProgress:
     def begin(self, stage: str, *, rows: int, held: int, unit: str = "texts") -> None:
         """Ignore the beginning of a stage."""
 
-    def advance(self, stage: str, *, rows: int, seconds: float) -> None:
+    def advance(self, stage: str, *, rows: int, seconds: float, left: float | None = None) -> None:
         """Ignore an advance."""
 
     def end(self, stage: str) -> None:
@@ -72,7 +72,59 @@ class SilentProgress:
         """Have nothing to take away."""
 
 
+class TimeLeft:
+    """How long a stage will still take, told by work: tokens, say, and not texts.
+
+    Texts would mislead: a shard holds texts of like length, and several workers end their first
+    shards at the same moment.
+
+    Parameters
+    ----------
+    work : float
+        All of it, in any unit.
+    """
+
+    def __init__(self, work: float) -> None:
+        self._work = work
+        self._done = 0.0
+        self._seconds = 0.0
+
+    def after(self, work: float, *, seconds: float, begun: float = 0.0) -> float | None:
+        """Count work that was done, and return the seconds left.
+
+        Parameters
+        ----------
+        work : float
+            What was done since the last call.
+        seconds : float
+            What it took; loading a model is no part of it.
+        begun : float
+            Work that was handed out and is not done yet.
+
+        Returns
+        -------
+        float or None
+            None before it means something: in the first twentieth, and while more is begun than
+            done (unless a fifth is done: a cluster is handed everything at once).
+        """
+        self._done += work
+        self._seconds += seconds
+        if self._done < _FIRST * self._work:
+            return None
+        if begun <= self._done:
+            # Each worker is on average half through its shard, and one more shard waits.
+            done = self._done + begun / 3
+        elif self._done >= _MUCH * self._work:
+            done = self._done
+        else:
+            return None
+        return max(self._work - done, 0.0) * self._seconds / done
+
+
 # Progress for a person: bars on a terminal, lines elsewhere, always on stderr.
+
+_FIRST = 1 / 20
+_MUCH = 1 / 5
 
 _WORTH_AN_ESTIMATE_SECONDS = 20
 _WORTH_A_LINE_SECONDS = 60
@@ -108,15 +160,15 @@ class TerminalProgress:
         self._task: TaskID | None = None
         self._left = 0
         self._done = 0
-        self._shards = 0
+        self._is_announced = False
         self._seconds = 0.0
         self._told_seconds = 0.0
         self._unit = "texts"
 
     def begin(self, stage: str, *, rows: int, held: int, unit: str = "texts") -> None:
         """Say what is to be done, and start a bar."""
-        self._left, self._done, self._shards, self._seconds = rows - held, 0, 0, 0.0
-        self._told_seconds, self._unit = 0.0, unit
+        self._left, self._done, self._is_announced = rows - held, 0, False
+        self._seconds, self._told_seconds, self._unit = 0.0, 0.0, unit
         already = f", {held:,} of them in the store already" if unit == "texts" else ""
         self.note(f"{stage}: {rows:,} {unit}{already}")
         if self._console.is_terminal:
@@ -124,33 +176,31 @@ class TerminalProgress:
                 TextColumn("  {task.description}"),
                 BarColumn(),
                 MofNCompleteColumn(),
-                TextColumn("{task.fields[rate]}"),
-                TimeRemainingColumn(),
+                TextColumn("{task.fields[left]}"),
                 console=self._console,
                 transient=True,
             )
             self._bars.start()
-            self._task = self._bars.add_task(stage, total=self._left, rate="")
+            self._task = self._bars.add_task(stage, total=self._left, left="")
 
-    def advance(self, stage: str, *, rows: int, seconds: float) -> None:
-        """Move the bar; after a few dozen texts say how long the rest will take."""
-        self._shards += 1
+    def advance(self, stage: str, *, rows: int, seconds: float, left: float | None = None) -> None:
+        """Move the bar; as soon as it is known say how long the rest will take."""
         self._done += rows
         self._seconds += seconds
-        # The first shard's time holds that of loading the model, so the second one tells the rate.
-        second = self._shards == 2
-        rate = rows / max(seconds, 1e-9) if second else self._done / max(self._seconds, 1e-9)
-        remaining = (self._left - self._done) / rate
-        if second and remaining > _WORTH_AN_ESTIMATE_SECONDS and self._unit == "texts":
-            self.note(
-                f"  about {format_seconds(remaining)} to go at {rate:.1f} texts/s; cheaper: "
-                f"a smaller --max-tokens or --model"
-            )
-        elif self._bars is None and self._seconds - self._told_seconds > _WORTH_A_LINE_SECONDS:
+        if left is not None and not self._is_announced:
+            self._is_announced = True
+            if left > _WORTH_AN_ESTIMATE_SECONDS and self._unit == "texts":
+                self._told_seconds = self._seconds
+                self.note(
+                    f"  about {format_seconds(left)} to go; cheaper: a smaller --max-tokens or "
+                    f"--model"
+                )
+        to_go = "" if left is None else f", about {format_seconds(left)} to go"
+        if self._bars is None and self._seconds - self._told_seconds > _WORTH_A_LINE_SECONDS:
             self._told_seconds = self._seconds
-            self.note(f"  {self._done:,} done, about {format_seconds(remaining)} to go")
+            self.note(f"  {self._done:,} done{to_go}")
         if self._bars is not None and self._task is not None:
-            self._bars.update(self._task, advance=rows, rate=f"{rate:.1f}/s")
+            self._bars.update(self._task, advance=rows, left=to_go.removeprefix(", "))
 
     def end(self, stage: str) -> None:
         """Take the bar away and say how long it took."""

@@ -2,21 +2,16 @@
 
 import json
 import shutil
-import time
 
 import numpy as np
 import pytest
 
-pytest.importorskip("selenium", reason="needs selenium: pip install selenium")
-
-from selenium import webdriver
-from selenium.webdriver.common.action_chains import ActionChains
-from selenium.webdriver.common.by import By
-from selenium.webdriver.support.wait import WebDriverWait
+sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
 
 WIDTHS = {"phone": (360, 740, True), "desktop": (1280, 900, False)}
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 FLAGS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
 ROWS_SHOWN = 20
@@ -25,98 +20,88 @@ AIM_PIXELS = 1.5
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if chromium is None or driver is None:
-        pytest.skip("needs a browser: apt-get install chromium chromium-driver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in FLAGS:
-        options.add_argument(flag)
-    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('chromium')}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    one = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    yield one
-    one.quit()
+def chromium():
+    """The browser that is installed; no driver is needed beside it."""
+    found = next(filter(None, map(shutil.which, NAMES)), None)
+    if found is None:
+        pytest.skip("needs a browser: apt-get install chromium")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
+        yield browser
+        browser.close()
 
 
-def open_page(browser, folder, width):
-    pixels, height, mobile = WIDTHS[width]
-    browser.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride",
-        {"width": pixels, "height": height, "deviceScaleFactor": 1, "mobile": mobile},
+@pytest.fixture
+def browser(chromium, request):
+    """A window, as wide as the test's ``width``; what it logs and asks for is written down."""
+    width = request.node.callspec.params["width"] if hasattr(request.node, "callspec") else None
+    pixels, height, mobile = WIDTHS[width or "desktop"]
+    context = chromium.new_context(
+        viewport={"width": pixels, "height": height}, is_mobile=mobile, has_touch=mobile
     )
-    browser.get((folder / "report.html").as_uri())
-    WebDriverWait(browser, 60).until(
-        lambda one: one.execute_script("return document.documentElement.dataset.ready")
-    )
+    page = context.new_page()
+    page.logged, page.requested = [], set()
+    page.on("console", lambda message: page.logged.append(message.text))
+    page.on("pageerror", lambda error: page.logged.append(str(error)))
+    page.on("request", lambda one: page.requested.add(one.url))
+    yield page
+    context.close()
 
 
-def requested(browser):
-    """Return the addresses that the page itself asked for."""
-    sent = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    return {
-        one["params"]["request"]["url"]
-        for one in sent
-        if one["method"] == "Network.requestWillBeSent"
-        and one["params"]["documentURL"].startswith("file:")
-    }
+def open_page(browser, folder):
+    browser.goto((folder / "report.html").as_uri())
+    browser.wait_for_function("document.documentElement.dataset.ready", timeout=60_000)
 
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_it_draws_without_complaint_and_fits(browser, proof_report, width):
-    browser.get_log("browser")
-    browser.get_log("performance")
-    open_page(browser, proof_report[0], width)
-    assert browser.get_log("browser") == []
-    assert requested(browser) == {(proof_report[0] / "report.html").as_uri()}
+    open_page(browser, proof_report[0])
+    assert browser.logged == []
+    assert browser.requested == {(proof_report[0] / "report.html").as_uri()}
 
-    charts = browser.find_elements(By.CSS_SELECTOR, "[data-chart]")
+    charts = browser.query_selector_all("[data-chart]")
     assert len(charts) > 10
     for chart in charts:
-        drawn = chart.find_element(By.TAG_NAME, "svg")
-        assert drawn.size["width"] > 200
-        assert drawn.size["height"] > 80
-    wide = browser.execute_script(
-        "return [...document.querySelectorAll('main *')]"
+        drawn = chart.query_selector("svg").bounding_box()
+        assert drawn["width"] > 200
+        assert drawn["height"] > 80
+    wide = browser.evaluate(
+        "[...document.querySelectorAll('main *')]"
         ".filter((one) => one.getBoundingClientRect().right > innerWidth + 1)"
         ".map((one) => one.outerHTML.slice(0, 80))"
     )
     assert wide == []
-    scroll = browser.execute_script("return document.documentElement.scrollWidth")
+    scroll = browser.evaluate("document.documentElement.scrollWidth")
     assert scroll <= WIDTHS[width][0]
 
 
-def points_of(browser, chart):
+def points_of(chart):
     """Return the centre of every point on the screen, by id, from what was really drawn."""
-    return browser.execute_script(
-        "return [...arguments[0].querySelectorAll('.mark-symbol.marks path')].map((one) => {"
+    return chart.evaluate(
+        "(chart) => [...chart.querySelectorAll('.mark-symbol.marks path')].map((one) => {"
         "  const box = one.getBoundingClientRect();"
         "  return [one.__data__.datum.id, box.x + box.width / 2, box.y + box.height / 2];"
-        "})",
-        chart,
+        "})"
     )
 
 
 def shown_ids(browser):
-    return browser.execute_script(
-        "return [...document.querySelectorAll('#samples-rows td.id')].map((one) => one.textContent)"
-    )
+    return browser.locator("#samples-rows td.id").all_text_contents()
 
 
 def told(browser):
-    return browser.find_element(By.ID, "samples-count").text
+    return browser.inner_text("#samples-count")
 
 
 def page_data(browser):
-    return json.loads(browser.find_element(By.ID, "data").get_attribute("textContent"))
+    return json.loads(browser.text_content("#data"))
 
 
 def strong_ids(browser, name):
     """Return the ids of the points of a scatter that are drawn strongly."""
     return set(
-        browser.execute_script(
-            "return [...document.querySelectorAll(arguments[0])]"
+        browser.evaluate(
+            "(name) => [...document.querySelectorAll(name)]"
             ".filter((one) => Number(getComputedStyle(one).opacity) > 0.5)"
             ".map((one) => one.__data__.datum.id)",
             f"[data-chart='{name}'] .mark-symbol.marks path",
@@ -124,20 +109,13 @@ def strong_ids(browser, name):
     )
 
 
-def drag(browser, chart, box):
+def drag(browser, box):
     """Drag with the mouse from one corner to the other, in pixels of the window."""
-    frame = browser.execute_script("return arguments[0].getBoundingClientRect().toJSON()", chart)
-    middle = frame["x"] + frame["width"] / 2, frame["y"] + frame["height"] / 2
     left, top, right, bottom = box
-    actions = ActionChains(browser, duration=50)
-    actions.move_to_element_with_offset(chart, round(left - middle[0]), round(top - middle[1]))
-    actions.click_and_hold()
-    actions.move_by_offset(round((right - left) / 2), round((bottom - top) / 2))
-    actions.move_by_offset(
-        round(right - left) - round((right - left) / 2),
-        round(bottom - top) - round((bottom - top) / 2),
-    )
-    actions.release().perform()
+    browser.mouse.move(left, top)
+    browser.mouse.down()
+    browser.mouse.move(right, bottom, steps=3)
+    browser.mouse.up()
 
 
 def clear_box(points):
@@ -168,19 +146,21 @@ def clear_box(points):
 
 def brush(browser, name):
     """Drag over a box of a scatter; return the ids of the points within, as drawn on the screen."""
-    chart = browser.find_element(By.CSS_SELECTOR, f"[data-chart='{name}'] svg")
-    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", chart)
-    box, chosen = clear_box(points_of(browser, chart))
+    chart = browser.query_selector(f"[data-chart='{name}'] svg")
+    chart.evaluate("(chart) => chart.scrollIntoView({block: 'center'})")
+    box, chosen = clear_box(points_of(chart))
     before = told(browser)
-    drag(browser, chart, tuple(map(int, box)))
-    WebDriverWait(browser, 20).until(lambda one: told(one) != before)
-    time.sleep(0.2)
+    drag(browser, tuple(map(int, box)))
+    browser.wait_for_function(
+        "(before) => document.querySelector('#samples-count').innerText !== before", arg=before
+    )
+    browser.wait_for_timeout(200)
     return chosen
 
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_a_drag_shows_exactly_the_rows_within_it(browser, proof_report, width):
-    open_page(browser, proof_report[0], width)
+    open_page(browser, proof_report[0])
     everything = shown_ids(browser)
     assert len(everything) == ROWS_SHOWN
     assert told(browser) == "400 rows, the first 20 are shown"
@@ -194,14 +174,16 @@ def test_a_drag_shows_exactly_the_rows_within_it(browser, proof_report, width):
     there = {row["id"] for row in page_data(browser)["sample"]["rows"] if row["se"] is not None}
     assert strong_ids(browser, "joint-ge-se") == chosen & there
 
-    browser.find_element(By.ID, "samples-all").click()
-    WebDriverWait(browser, 20).until(lambda one: told(one).startswith("400 rows"))
+    browser.click("#samples-all")
+    browser.wait_for_function(
+        "document.querySelector('#samples-count').innerText.startsWith('400 rows')"
+    )
     assert shown_ids(browser) == everything
-    assert not browser.find_element(By.ID, "samples-all").is_displayed()
+    assert not browser.is_visible("#samples-all")
 
 
 def test_two_areas_leave_the_rows_in_both(browser, proof_report):
-    open_page(browser, proof_report[0], "desktop")
+    open_page(browser, proof_report[0])
     order = [row["id"] for row in page_data(browser)["sample"]["rows"]]
     chosen = brush(browser, "joint-ie-ge")
     assert shown_ids(browser) == [name for name in order if name in chosen][:ROWS_SHOWN]
@@ -210,18 +192,14 @@ def test_two_areas_leave_the_rows_in_both(browser, proof_report):
     assert shown_ids(browser) == [name for name in order if name in chosen][:ROWS_SHOWN]
 
 
-def test_texts_stay_text(browser, hostile_report):
-    browser.get_log("browser")
-    open_page(browser, hostile_report, "phone")
-    assert browser.execute_script("return window.broken === undefined")
-    assert browser.find_elements(By.CSS_SELECTOR, "#samples-rows td.text *") == []
-    assert browser.find_elements(By.CSS_SELECTOR, "img, iframe, a") == []
-    texts = browser.execute_script(
-        "return [...document.querySelectorAll('#samples-rows td.text')]"
-        ".map((one) => one.textContent)"
-    )
+@pytest.mark.parametrize("width", ["phone"])
+def test_texts_stay_text(browser, hostile_report, width):
+    open_page(browser, hostile_report)
+    assert browser.evaluate("window.broken === undefined")
+    assert browser.query_selector_all("#samples-rows td.text *") == []
+    assert browser.query_selector_all("img, iframe, a") == []
+    texts = browser.locator("#samples-rows td.text").all_text_contents()
     assert any("<script>window.broken = 1</script>" in text for text in texts)
     assert any("&lt;b&gt; &amp;" in text for text in texts)
-    scroll = browser.execute_script("return document.documentElement.scrollWidth")
-    assert scroll <= WIDTHS["phone"][0]
-    assert browser.get_log("browser") == []
+    assert browser.evaluate("document.documentElement.scrollWidth") <= WIDTHS[width][0]
+    assert browser.logged == []

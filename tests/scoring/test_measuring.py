@@ -28,6 +28,9 @@ class Lengths:
     asked: list = field(default_factory=list, compare=False, metadata={"recipe": False})
     die_after: int | None = field(default=None, metadata={"recipe": False})
 
+    def work(self, texts):
+        return 1000 * texts.frame["text"].str.len_bytes()  # as if a model had a lot to read
+
     def load(self):
         def measure(texts):
             if self.die_after is not None and len(self.asked) >= self.die_after:
@@ -96,7 +99,8 @@ def test_a_killed_run_with_several_workers_loses_no_more_than_the_shards_in_work
         side_by_side(killed, texts)
     rows = side_by_side(resumed, texts)
     assert len(killed.asked) == 6
-    assert len(resumed.asked) <= 4 + 3
+    # Two were in work, one waited, and one was not stored yet: the rows of two others are there.
+    assert sum(map(len, resumed.asked)) <= 95 - (5 + 10)
     assert rows["n"].to_list() == [len(text) for text in texts.texts]
 
 

@@ -404,7 +404,7 @@ def stability(
         ),
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Other seeds and samples to try.")] = 5,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
 ) -> None:
     """Tell how much of a selection is luck: what stays with other seeds, samples and scores."""

@@ -109,13 +109,13 @@ def _read(inputs: Sequence[str], reading: ReadingOptions) -> Pool:
 
 
 def _show(found: Forgotten, *, everything: bool) -> None:
-    from euds.files.environment import cache_dir, store_address
+    from euds.files.environment import cache_dir, store_place
 
     if found.is_nothing:
         whose = "anybody's" if everything else "these"
-        address = store_address()
+        elsewhere = store_place()
         places = [f"in the cache {cache_dir()}"]
-        places += [] if address is None else [f"at {on_record(address)}"]
+        places += [] if elsewhere is None else [f"at {on_record(elsewhere)}"]
         print_line(f"nothing of {whose} texts is {' or '.join(places)}")
     else:
         verb = "would be forgotten" if found.dry_run else "forgotten"

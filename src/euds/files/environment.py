@@ -13,9 +13,9 @@ from typing import Any
 import platformdirs
 
 from euds.errors import OptionError
-from euds.files.addresses import is_address, local_name
+from euds.files.addresses import local_name
 
-__all__ = ["cache_dir", "package_versions", "store_address", "this_machine"]
+__all__ = ["cache_dir", "package_versions", "store_place", "this_machine"]
 
 _PACKAGES = ("euds", "numpy", "polars", "scipy", "scikit-learn", "torch", "transformers")
 
@@ -46,26 +46,12 @@ def cache_dir() -> Path:
     return Path(local).expanduser()
 
 
-def store_address() -> str | None:
-    """Return the address that measurements are kept at, None where they lie in the cache.
+def store_place() -> str | None:
+    """Return the folder or address that measurements are kept at, None where the cache has them.
 
     It is the environment variable ``EUDS_STORE``.
-
-    Raises
-    ------
-    OptionError
-        If that is no address.
     """
-    chosen = os.environ.get("EUDS_STORE")
-    if chosen and not is_address(chosen):
-        raise OptionError(
-            "this is no address",
-            where="EUDS_STORE",
-            got=chosen,
-            expected="an address such as s3://bucket/euds",
-            next_step="for a folder on this machine set EUDS_CACHE: the store is in it",
-        )
-    return chosen or None
+    return os.environ.get("EUDS_STORE") or None
 
 
 def package_versions() -> dict[str, str]:

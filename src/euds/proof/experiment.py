@@ -15,7 +15,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from euds.pool.pool import Pool
-from euds.progress import Progress, format_seconds
+from euds.progress import Progress, TimeLeft, format_seconds
 from euds.proof.arms import RANDOM, Arm
 from euds.proof.tasks import ProofTask
 from euds.proof.training.protocol import Course, Outcome, Samples, Settings, Trainer
@@ -197,6 +197,7 @@ class Experiment:
         folds = self._folds(self.rows_of(arm.selections[0].ids))
         left = len(self.trainer.grid) * sum(len(fit) for fit, _ in folds)
         self.progress.begin("tuning", rows=left, held=0, unit=_UNIT)
+        self._time_left = TimeLeft(left)
         tried = []
         for settings in self.trainer.grid:
             scores = []
@@ -232,6 +233,7 @@ class Experiment:
         }
         work = sum(map(self._work, left.values()))
         self.progress.begin("training", rows=work, held=0, unit=_UNIT)
+        self._time_left = TimeLeft(work)
         runs = [
             Run(name, seed, self._train(training, "training"), self._digest(training) not in left)
             for name, seed, training in planned
@@ -285,7 +287,9 @@ class Experiment:
         if stage == "training":
             self.seconds["training"] += outcome.training_seconds
             self.seconds["evaluating"] += outcome.answering_seconds
-        self.progress.advance(stage, rows=self._work(training), seconds=seconds)
+        work = self._work(training)
+        time_left = self._time_left.after(work, seconds=seconds)
+        self.progress.advance(stage, rows=work, seconds=seconds, left=time_left)
         return outcome
 
     def _work(self, training: Training) -> int:

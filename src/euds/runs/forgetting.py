@@ -164,6 +164,8 @@ def forget_all(*, dry_run: bool = False) -> Forgotten:
     for store in stores_of_user():
         if isinstance(store, RemoteStore):
             tally.add(store.take_all_out(dry_run=dry_run))
+        elif store != Store.on_disk():  # EUDS_STORE is a folder
+            tally.take_away(store.root)
     return tally.told
 
 

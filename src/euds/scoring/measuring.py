@@ -10,6 +10,7 @@ there at the end is measured once more.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,8 +19,8 @@ from typing import Any
 import polars as pl
 
 from euds.errors import StoreError
-from euds.pool.pool import Texts, text_key
-from euds.progress import Progress
+from euds.pool.pool import Texts
+from euds.progress import Progress, TimeLeft
 from euds.scoring.engines.base import Engine
 from euds.scoring.scorers.base import Measurement, recipe_id, recipe_of
 from euds.scoring.store.contents import MeasurementStore
@@ -28,10 +29,11 @@ __all__ = ["Measurer", "StageRecord"]
 
 _SECONDS = "_seconds"
 
-# Few texts are cut into smaller shards, so that several workers have something to do. A shard must
-# stay large enough to keep one of them busy.
-_SHARDS_AT_LEAST = 8
+# Few texts are cut into smaller shards, so that several workers have something to do and the first
+# shards soon tell the time left. A shard must stay large enough to fill a batch.
+_SHARDS_AT_LEAST = 32
 _ROWS_AT_LEAST = 8
+_WORK_AT_LEAST = 1024  # tokens
 _ROUNDS = 5  # of measuring; more than one only where rows went away meanwhile
 
 
@@ -124,17 +126,35 @@ class Measurer:
     ) -> None:
         stage = measurement.name
         self.progress.begin(stage, rows=len(asked), held=len(asked) - len(left))
-        few = max(_ROWS_AT_LEAST, -(-len(left) // _SHARDS_AT_LEAST))
-        shards = cut_shards(left, min(few, measurement.rows_per_shard))
+        total = float(measurement.work(left).sum())
+        time_left = TimeLeft(total)
+        few = max(len(left) / _SHARDS_AT_LEAST, len(left) * _WORK_AT_LEAST / max(total, 1))
+        rows_per_shard = min(max(_ROWS_AT_LEAST, math.ceil(few)), measurement.rows_per_shard)
+        shares: dict[str, float] = {}  # by a shard's first key
+        begun, started = 0.0, None
+
+        def handed_out() -> Iterator[Texts]:
+            # An engine asks for the first shard once the model is loaded.
+            nonlocal begun, started
+            for shard in cut_shards(left, rows_per_shard):
+                started = started or time.perf_counter()
+                shares[shard.keys[0]] = share = float(measurement.work(shard).sum())
+                begun += share
+                yield shard
+
         tick, done = time.perf_counter(), 0
-        for rows in self.engine.run(measurement, shards):
+        for rows in self.engine.run(measurement, handed_out()):
             done += rows.height
             now = time.perf_counter()
+            finished = shares.pop(str(rows["key"].min()), 0.0)
+            begun -= finished
+            since = max(tick, started or tick)
+            seconds_left = time_left.after(finished, seconds=now - since, begun=begun)
             # A row remembers its cost, so that a later run that finds it here can count it too.
             # With several workers that is the time since the last shard: the sum is what passed.
             cost = pl.lit((now - tick) / rows.height, dtype=pl.Float64)
             self.store.add(recipe, rows.with_columns(cost.alias(_SECONDS)))
-            self.progress.advance(stage, rows=rows.height, seconds=now - tick)
+            self.progress.advance(stage, rows=rows.height, seconds=now - tick, left=seconds_left)
             tick = now
         self.progress.end(stage)
         assert done == len(left), f"{recipe_id(recipe)}: {len(left)} texts in, {done} rows out"
@@ -147,15 +167,16 @@ def _spent_seconds(held: pl.DataFrame) -> float | None:
 
 
 def cut_shards(texts: Texts, rows_per_shard: int) -> Iterator[Texts]:
-    """Cut texts into shards of like length, in an order that mixes short and long shards.
+    """Cut texts into shards of like length; the middle one first, then the middles of both halves.
 
-    The order is a fixed shuffle, so that the time of the first shards tells the time of the rest.
+    So the first few shards are as long as all are on average, and tell the time of the rest.
     """
     by_length = texts.frame.sort(
         pl.col("text").str.len_bytes() + pl.col("context").str.len_bytes().fill_null(0), "key"
     )
-    shards = [
-        Texts(by_length[start : start + rows_per_shard].sort("key"))
-        for start in range(0, by_length.height, rows_per_shard)
-    ]
-    yield from sorted(shards, key=lambda shard: text_key("\n".join(shard.keys)))
+    parts = [(0, -(-by_length.height // rows_per_shard))]
+    for first, last in parts:  # it grows
+        if first < last:
+            middle = (first + last) // 2
+            yield Texts(by_length[middle * rows_per_shard :][:rows_per_shard].sort("key"))
+            parts += [(first, middle), (middle + 1, last)]

@@ -22,7 +22,7 @@ from euds.progress import Progress, SilentProgress
 from euds.scoring.engines.base import Engine
 from euds.scoring.engines.local import LocalEngine
 from euds.scoring.measuring import Measurer
-from euds.scoring.scorers.base import Instrument
+from euds.scoring.scorers.base import Instrument, about_tokens
 from euds.scoring.store.contents import MeasurementStore
 from euds.scoring.store.disk import Store
 
@@ -64,6 +64,11 @@ class SentenceVectors:
             return texts.frame.select("key").with_columns(pl.Series("vector", vectors))
 
         return measure
+
+    def work(self, texts: Texts) -> pl.Series:
+        """Return about how many tokens are read of each text and its context."""
+        most = self.max_tokens
+        return about_tokens(texts, max_tokens=most, max_context_tokens=most).clip(upper_bound=most)
 
 
 @dataclass(frozen=True)

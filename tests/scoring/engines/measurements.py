@@ -26,6 +26,9 @@ class Lengths:
     dies: str | None = field(default=None, metadata={"recipe": False})
     loads: bool = field(default=True, metadata={"recipe": False})
 
+    def work(self, texts):
+        return texts.frame["text"].str.len_bytes()
+
     def load(self):
         if not self.loads:
             raise ValueError("weights of another planet")

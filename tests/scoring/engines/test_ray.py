@@ -58,7 +58,7 @@ class Acts(SilentProgress):
     def __init__(self, after, act):
         self.left, self.act = after, act
 
-    def advance(self, stage, *, rows, seconds):
+    def advance(self, stage, *, rows, seconds, left=None):
         self.left -= 1
         if self.left == 0:
             self.act()

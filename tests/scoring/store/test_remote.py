@@ -283,8 +283,6 @@ def test_an_address_for_the_cache_is_refused(monkeypatch):
 @pytest.mark.parametrize(
     ("address", "told"),
     [
-        ("/data/euds", "set EUDS_CACHE"),
-        ("file:///data/euds", "set EUDS_CACHE"),
         ("zip://euds::memory://a.zip", "cannot lie in an archive"),
         ("memory://bucket/*", "several places"),
         (f"nosuch://me:{CANARY}@bucket", "no kind of address"),
@@ -295,6 +293,20 @@ def test_other_places_for_the_store_are_refused(monkeypatch, address, told):
     with pytest.raises((OptionError, InputError), match=told) as caught:
         Store.default()
     assert CANARY not in str(caught.value)
+
+
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_the_store_may_be_a_folder(empty_cache, monkeypatch, tmp_path, scheme):
+    monkeypatch.setenv("EUDS_STORE", f"{scheme}{tmp_path / 'shared'}")
+    pool = read(pl.DataFrame({"text": ["one text", "and another"]}))
+    score(pool, ["ge"], model="toy")
+    assert list((tmp_path / "shared" / "v1").glob("token-entropies-*/*.parquet"))
+    assert not (empty_cache / "store").exists()
+    assert forget(pool).rows == 2
+    assert not list((tmp_path / "shared" / "v1").glob("token-entropies-*/*.parquet"))
+    score(pool, ["ge"], model="toy")
+    assert forget_all().rows == 2
+    assert not (tmp_path / "shared" / "v1").exists()
 
 
 def test_without_fsspec_the_extra_is_named(monkeypatch):

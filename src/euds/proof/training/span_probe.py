@@ -29,7 +29,7 @@ from euds.errors import ModelError, OptionError
 from euds.models.batching import equal_length_batches, filled, rows_needed
 from euds.models.protocols import Encoder
 from euds.models.transformers_encoder import TransformersEncoder
-from euds.progress import Progress
+from euds.progress import Progress, TimeLeft
 from euds.proof.training.goals import SpanGoal, TokenisedRow, tokenised
 from euds.proof.training.initial_model import load_tokenizer
 from euds.proof.training.protocol import (
@@ -231,6 +231,7 @@ def _states(
     states = np.empty((int(begins[-1]), width), dtype=np.float16)
     lengths = [len(row) for row in rows]
     progress.begin(_STAGE, rows=len(rows), held=0)
+    time_left = TimeLeft(sum(lengths))
     for batch in equal_length_batches(lengths, batch_tokens=encoder.batch_tokens):
         started = time.perf_counter()
         members = [rows[row].inputs for row in filled(batch, rows_needed(lengths[batch[0]]))]
@@ -245,7 +246,9 @@ def _states(
             begin, end = rows[row].context_span
             states[begins[row]] = one[0]
             states[begins[row] + 1 : begins[row + 1]] = one[begin:end]
-        progress.advance(_STAGE, rows=len(batch), seconds=time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        left = time_left.after(sum(lengths[row] for row in batch), seconds=seconds)
+        progress.advance(_STAGE, rows=len(batch), seconds=seconds, left=left)
     progress.end(_STAGE)
     if not np.isfinite(states).all():
         raise ModelError("the encoder gave a token state that is not finite")

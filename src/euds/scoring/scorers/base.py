@@ -29,6 +29,7 @@ __all__ = [
     "Measurement",
     "ScoreColumns",
     "Scorer",
+    "about_tokens",
     "batch_option",
     "cut_to_size",
     "recipe_id",
@@ -37,6 +38,9 @@ __all__ = [
 
 NOT_FINITE = "the model gave a value that is not finite"
 """The reason of a score that a model spoilt."""
+
+BYTES_PER_TOKEN = 4
+"""About as many as a tokenizer of today makes a token of, in English."""
 
 Instrument = Callable[[Texts], pl.DataFrame]
 """A loaded measurement: texts in; ``key`` and its columns out, one row a text, in any order."""
@@ -55,6 +59,9 @@ class Measurement(Protocol):
 
     def load(self) -> Instrument:
         """Load the model and return the function that measures."""
+
+    def work(self, texts: Texts) -> pl.Series:
+        """Return about how many tokens the model reads for each text; tells the time left."""
 
 
 Measure = Callable[[Measurement, Texts], pl.DataFrame]
@@ -95,6 +102,17 @@ def cut_to_size(
         model.truncate(texts.texts, max_tokens=max_tokens),
         model.truncate(contexts, max_tokens=max_context_tokens),
     )
+
+
+def about_tokens(
+    texts: Texts, *, max_tokens: int, max_context_tokens: int = 0, beside: float = 0
+) -> pl.Series:
+    """Return about how many tokens texts and contexts have where they are cut, and those beside."""
+    length = [
+        (pl.col(name).str.len_bytes().fill_null(0) / BYTES_PER_TOKEN).clip(upper_bound=most)
+        for name, most in (("text", max_tokens), ("context", max_context_tokens))
+    ]
+    return texts.frame.select(length[0] + length[1] + beside).to_series()
 
 
 def batch_option() -> Any:

@@ -19,7 +19,14 @@ from euds.models.protocols import TokenStatistics
 from euds.models.sources import ModelReference
 from euds.pool.pool import Texts
 from euds.scoring.entropy import high_entropy_sum
-from euds.scoring.scorers.base import NOT_FINITE, Instrument, Measure, ScoreColumns, batch_option
+from euds.scoring.scorers.base import (
+    NOT_FINITE,
+    Instrument,
+    Measure,
+    ScoreColumns,
+    about_tokens,
+    batch_option,
+)
 
 __all__ = ["GenerativeScorer", "InstructionDifficultyScorer", "TokenEntropies"]
 
@@ -74,6 +81,12 @@ class TokenEntropies:
             )
 
         return measure
+
+    def work(self, texts: Texts) -> pl.Series:
+        """Return about how many tokens are read of each text."""
+        return about_tokens(
+            texts, max_tokens=self.max_tokens, max_context_tokens=self.max_context_tokens
+        )
 
     def _summarise(self, one: TokenStatistics) -> tuple[float, float, float, int, bool]:
         tokens = len(one.entropy_nats)

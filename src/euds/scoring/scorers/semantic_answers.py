@@ -37,6 +37,7 @@ from euds.scoring.scorers.base import (
     Instrument,
     Measure,
     ScoreColumns,
+    about_tokens,
     batch_option,
     cut_to_size,
 )
@@ -128,6 +129,15 @@ class SampledAnswers:
 
         return measure
 
+    def work(self, texts: Texts) -> pl.Series:
+        """Return about how many tokens are read and drawn for each text."""
+        return about_tokens(
+            texts,
+            max_tokens=self.max_tokens,
+            max_context_tokens=self.max_context_tokens,
+            beside=self.count * self.max_new_tokens,
+        )
+
 
 def _answer_rows(
     texts: Texts, asked: Sequence[int], drawn: Sequence[Sequence[SampledText]]
@@ -209,6 +219,10 @@ class AnswerSimilarities:
             )
 
         return measure
+
+    def work(self, texts: Texts) -> pl.Series:
+        """Return the bytes of each set of answers."""
+        return texts.frame["text"].str.len_bytes()
 
 
 def answer_set(question: str | None, answers: Sequence[str]) -> str:

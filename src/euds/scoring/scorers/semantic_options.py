@@ -29,10 +29,12 @@ from euds.pool.pool import Texts
 from euds.scoring.entropy import calibrate, label_entropy, mutual_information
 from euds.scoring.prompts import Template
 from euds.scoring.scorers.base import (
+    BYTES_PER_TOKEN,
     NOT_FINITE,
     Instrument,
     Measure,
     ScoreColumns,
+    about_tokens,
     batch_option,
     cut_to_size,
 )
@@ -114,6 +116,16 @@ class OptionLogProbs:
             )
 
         return measure
+
+    def work(self, texts: Texts) -> pl.Series:
+        """Return about how many tokens are read of each text: prompt and options too."""
+        beside = len(self.template.pattern) + sum(map(len, self.options))
+        return about_tokens(
+            texts,
+            max_tokens=self.max_tokens,
+            max_context_tokens=self.max_context_tokens,
+            beside=beside / BYTES_PER_TOKEN,
+        )
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,9 @@ from typing import Any
 import polars as pl
 
 from euds.errors import StoreError
+from euds.files.addresses import local_name
 from euds.files.atomic import sync_folder, write_bytes_atomically
-from euds.files.environment import cache_dir, store_address
+from euds.files.environment import cache_dir, store_place
 from euds.files.locks import LOCK_NAME, locked
 from euds.scoring.scorers.base import recipe_id
 from euds.scoring.store.contents import (
@@ -68,11 +69,10 @@ class Store:
     def default(cls) -> MeasurementStore:
         """Return the user's store.
 
-        It is at the address ``EUDS_STORE`` if that is set, else in ``EUDS_CACHE``, else in the
-        platform's cache folder.
+        It is at ``EUDS_STORE``, a folder or an address, if that is set, else in ``EUDS_CACHE``,
+        else in the platform's cache folder.
         """
-        address = store_address()
-        return cls.on_disk() if address is None else RemoteStore.at(_inside(address))
+        return _elsewhere() or cls.on_disk()
 
     @classmethod
     def on_disk(cls) -> Store:
@@ -210,15 +210,20 @@ class Store:
 
 
 def stores_of_user() -> list[Store | RemoteStore]:
-    """Return all places that the user's measurements may be in: this machine's, and an address."""
-    address = store_address()
-    remote = [] if address is None else [RemoteStore.at(_inside(address))]
-    return [Store.on_disk(), *remote]
+    """Return all places that the user's measurements may be in: the cache, and ``EUDS_STORE``."""
+    elsewhere = _elsewhere()
+    return [Store.on_disk()] if elsewhere is None else [Store.on_disk(), elsewhere]
 
 
-def _inside(address: str) -> str:
-    """Return the place of the store in what ``EUDS_STORE`` names."""
-    return f"{address.rstrip('/')}/v1"
+def _elsewhere() -> Store | RemoteStore | None:
+    """Return the store in the folder or at the address that ``EUDS_STORE`` names."""
+    place = store_place()
+    if place is None:
+        return None
+    local = local_name(place)
+    if local is None:
+        return RemoteStore.at(f"{place.rstrip('/')}/v1")
+    return Store(Path(local).expanduser().absolute() / "v1")
 
 
 @contextlib.contextmanager
