@@ -7,7 +7,7 @@ EUDS := $(BIN)/euds
 DEMO := demo
 export HF_HUB_OFFLINE = 1
 
-.PHONY: setup demo demo-prove test check audit bench bench-prove bench-speed bench-faults bench-fuzz docs format clean
+.PHONY: setup demo demo-prove test test-oldest check audit bench bench-prove bench-speed bench-faults bench-fuzz docs format clean
 
 setup: $(VENV)/.ready
 
@@ -41,6 +41,20 @@ test: setup $(VENV)/.ray
 	@# A process of its own: Ray ends the one that it lives in when it loses its cluster.
 	$(BIN)/python scripts/test_ray.py -q -m "not slow"
 	$(BIN)/python -m pytest -m "not slow" --ignore=tests/scoring/engines/test_ray.py -n 2 --dist worksteal
+
+# The oldest version of everything that pyproject.toml allows.
+OLDEST := .venv-oldest
+test-oldest: $(OLDEST)/.ready  ## reading and models with the oldest packages that are allowed
+	$(OLDEST)/bin/python -m pytest -m "not slow" -n 2 tests/models tests/reading
+
+$(OLDEST)/.ready: pyproject.toml scripts/oldest_pins.py constraints.txt
+	$(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/python -m pip install --quiet --constraint constraints.txt tomli
+	$(OLDEST)/bin/python scripts/oldest_pins.py > $(OLDEST)/pins.txt
+	$(OLDEST)/bin/python -m pip install --quiet --constraint $(OLDEST)/pins.txt --editable ".[all]" \
+		pytest pytest-timeout pytest-xdist hypothesis
+	$(OLDEST)/bin/euds models get smollm2-135m minilm-l6
+	touch $@
 
 check: setup
 	$(BIN)/ruff check .
@@ -116,4 +130,4 @@ format: setup
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) $(DEMO) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(OLDEST) $(DEMO) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

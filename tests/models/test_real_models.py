@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM
 from euds.models import load_language_model
 from euds.models.hardware import resolve_precision
 from euds.reading import datasets
+from tests.models.recorded_ge import RECORDED, measured
 from tests.models.texts import TEXTS
 
 pytestmark = pytest.mark.models
@@ -63,6 +64,11 @@ def exact(smollm2, tweets):
 def test_float32_equals_float64(smollm2, exact, tweets):
     found = means(read(load_language_model(smollm2, precision="float32"), tweets))
     np.testing.assert_allclose(found, exact, atol=1e-4)
+
+
+def test_old_and_new_packages_give_the_same_entropies():
+    recorded = json.loads(RECORDED.read_text(encoding="utf-8"))
+    assert measured() == pytest.approx(recorded, abs=1e-4)
 
 
 @pytest.mark.skipif(

@@ -6,10 +6,6 @@ import json
 import os
 import random
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +20,6 @@ from euds.errors import InputError, StoreError
 from euds.files import atomic
 from euds.proof.training.protocol import Outcome
 from euds.proof.training.trained import TrainingStore
-from euds.runs.forgetting import Forgotten
 from euds.scoring.scorers import semantic_answers
 from euds.scoring.store import disk as store_module
 from euds.scoring.store.disk import Store
@@ -177,36 +172,6 @@ def test_the_cache_to_test_with_has_traces_in_every_kind_of_file(cache, filled):
     assert "ours0.json.zst" in kinds  # outcomes of trainings
 
 
-def test_nothing_is_left_of_the_texts_and_nothing_else_is_lost(cache, filled, ours):
-    before = rows_of_others(cache, filled / "ours.jsonl")
-    found = euds.forget(ours)
-    assert traces(cache, filled / "ours.jsonl") == []
-    assert rows_of_others(cache, filled / "ours.jsonl") == before
-    assert found.rows > 24 * 5
-    assert found.outcomes == 3
-    assert euds.forget(ours).is_nothing
-
-
-def test_what_is_of_others_is_found_again_without_a_model(cache, filled, ours, monkeypatch):
-    euds.forget(ours)
-    monkeypatch.setattr(semantic_answers, "load_encoder", lambda model: 1 / 0)
-    theirs = euds.read(filled / "theirs.jsonl", **READING)
-    table = euds.score(
-        theirs, ["ie", "ge", "ge_ifd", "se"], model="toy", encoder=str(filled / "encoder")
-    )
-    assert {stage["measured"] for stage in table.provenance["stages"]} == {0}
-
-
-def test_a_dry_run_tells_the_same_and_changes_nothing(cache, filled, ours):
-    before = everything_in(cache)
-    told = euds.forget(ours, dry_run=True)
-    assert everything_in(cache) == before
-    done = euds.forget(ours)
-    assert (told.rows, told.folders, told.outcomes) == (done.rows, done.folders, done.outcomes)
-    assert told.dry_run
-    assert not done.dry_run
-
-
 def test_answers_that_another_text_got_too_keep_their_likeness(empty_cache):
     store = Store.default()
     alike = {"name": "answer-similarities", "version": 1, "parameters": {}}
@@ -225,34 +190,12 @@ def test_answers_that_another_text_got_too_keep_their_likeness(empty_cache):
     assert store.rows(alike)["similarities"].to_list() == [[1.0]]
 
 
-def test_damaged_and_half_written_files_go_and_are_told(cache, ours, filled):
-    folder = next((cache / "store" / "v1").glob("token-entropies-*"))
-    hurt = sorted(folder.glob("*.parquet"))[0]
-    hurt.write_bytes(hurt.read_bytes()[:-9])
-    (folder / f"{'a' * 32}.damaged").write_text("canarytext0")
-    (folder / ".x.parquet.0123456789ab.partial").write_text("canarytext1")
-    (cache / "trained" / "v1" / "d.json.zst").write_text("canarytext2")
-    found = euds.forget(ours)
-    assert (found.unreadable, found.unfinished) == (3, 1)
-    assert traces(cache, filled / "ours.jsonl") == []
-
-
 def test_a_recipe_is_no_more_needed_than_it_is_in_the_way(cache, ours, filled):
     recipes = sorted((cache / "store" / "v1").glob("*/recipe.json"))
     recipes[0].unlink()
     recipes[1].write_bytes(b"\xff{")
     euds.forget(ours)
     assert traces(cache, filled / "ours.jsonl") == []
-
-
-def test_outcomes_of_an_earlier_version_are_told_and_go_if_asked(empty_cache):
-    trained = TrainingStore.default()
-    trained.add("old", Outcome(("good",), 1, 1.0, 1.0))
-    pool = euds.read(pl.DataFrame({"text": ["a text to forget"]}))
-    assert euds.forget(pool) == Forgotten(untold=1)
-    assert trained.get("old") is not None
-    assert euds.forget(pool, untold=True) == Forgotten(outcomes=1)
-    assert trained.get("old") is None
 
 
 def test_a_folder_without_rows_goes_with_its_recipe_and_a_strangers_file_stays(empty_cache):
@@ -265,34 +208,6 @@ def test_a_folder_without_rows_goes_with_its_recipe_and_a_strangers_file_stays(e
     (store.folder(other) / "mine.txt").write_text("not of euds")
     assert euds.forget(pool).folders == 2
     assert [path.name for path in store.root.rglob("*") if path.is_file()] == ["mine.txt"]
-
-
-def test_all_goes_and_models_stay(cache, filled):
-    (cache / "models").mkdir(exist_ok=True)
-    (cache / "models" / "weights").write_text("weights")
-    (cache / "certified" / "v1").mkdir(parents=True)
-    (cache / "certified" / "v1" / "x.json").write_text("{}")
-    told = euds.forget_all(dry_run=True)
-    assert told.rows > 200
-    assert euds.forget_all().rows == told.rows
-    assert not {"store", "trained", "certified"} & {path.name for path in cache.iterdir()}
-    assert (cache / "models" / "weights").exists()
-    assert euds.forget_all().is_nothing
-
-
-@pytest.mark.parametrize("what", ["pool", "all"])
-@pytest.mark.parametrize("place", ["store", "store/v1", "folder", "file", "trained"])
-def test_no_symbolic_link_is_followed(cache, filled, ours, tmp_path, what, place):
-    """What a link leads to is not in the cache; it is told, and the command fails."""
-    folder = next((cache / "store" / "v1").glob("token-entropies-*"))
-    inside = {"folder": folder, "file": next(folder.glob("*.parquet"))}.get(place, cache / place)
-    outside = tmp_path / "outside"
-    shutil.move(inside, outside)
-    inside.symlink_to(outside)
-    before = everything_in(outside) if outside.is_dir() else outside.read_bytes()
-    found = euds.forget(ours) if what == "pool" else euds.forget_all()
-    assert (everything_in(outside) if outside.is_dir() else outside.read_bytes()) == before
-    assert found.links == (str(inside),)
 
 
 def test_the_cache_itself_may_be_a_link(cache, filled, ours, tmp_path, monkeypatch):
@@ -352,26 +267,6 @@ def test_a_kill_after_any_file_operation_leaves_a_whole_store(
         assert rows_of_others(cache, path) == before, number
 
 
-def test_a_real_kill_does_no_harm_either(cache, filled, tmp_path):
-    path = filled / "ours.jsonl"
-    before = rows_of_others(cache, path)
-    run = [sys.executable, "-m", "euds", "forget", str(path), "--text", "question"]
-    run += ["--context", "passage"]
-    store = cache / "store" / "v1"
-    files = len(list(store.glob("*/*.parquet")))
-    for _ in range(2):
-        process = subprocess.Popen(run, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        while len(list(store.glob("*/*.parquet"))) == files and process.poll() is None:
-            time.sleep(0.001)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        assert rows_of_others(cache, path) == before
-        files = len(list(store.glob("*/*.parquet")))
-    subprocess.run(run, check=True, capture_output=True)
-    assert traces(cache, path) == []
-    assert rows_of_others(cache, path) == before
-
-
 def test_what_cannot_be_removed_is_an_error_that_tells_where(cache, ours, monkeypatch):
     def refuse(path, *, missing_ok=False):
         raise PermissionError(13, "Permission denied", str(path))
@@ -391,31 +286,6 @@ def test_a_pool_without_texts_cannot_tell_what_to_forget(ours):
         euds.forget(bare)
 
 
-def test_the_command_tells_what_it_did(cache, filled, tmp_path):
-    given = (str(filled / "ours.jsonl"), "--text", "question", "--context", "passage")
-    dry = command("forget", *given, "--dry-run", cwd=tmp_path).stdout
-    done = command("forget", *given, cwd=tmp_path)
-    assert dry.startswith("would be forgotten: ")
-    assert done.stdout == dry.replace("would be forgotten", "forgotten")
-    assert "3 outcomes of trainings" in done.stdout
-    assert "run folders" in done.stderr
-    (cache / "store" / "v1" / "link").symlink_to(tmp_path)
-    told = command("forget", *given, cwd=tmp_path, check=1).stdout
-    assert "nothing of these texts" in told
-    assert "not followed" in told
-    whole = command("forget", "--all", "--json", cwd=tmp_path, check=1)
-    assert json.loads(whole.stdout)["rows"] > 100
-
-
 @pytest.mark.parametrize("given", [(), ("--all", "pool.jsonl")])
 def test_it_must_be_clear_what_to_forget(empty_cache, tmp_path, given):
     assert "not clear what" in command("forget", *given, cwd=tmp_path, check=2).stderr
-
-
-def test_the_folder_of_a_run_tells_its_texts(empty_cache, tmp_path):
-    write(tmp_path / "films.jsonl", "canary", 30, seed=3)
-    options = ("--text", "question", "--context", "passage", "--model", "toy", "--out", "run")
-    command("score", "films.jsonl", *options, cwd=tmp_path)
-    assert traces(empty_cache, tmp_path / "films.jsonl")
-    command("forget", "run", cwd=tmp_path)
-    assert traces(empty_cache, tmp_path / "films.jsonl") == []

@@ -97,6 +97,10 @@ class Network:
     def of_model(cls, model: Any) -> Network:
         """Return the network of a model that is loaded already."""
         model.eval()
+        settings = model.config.get_text_config()
+        if getattr(settings, "attn_logit_softcapping", None) is not None:
+            # In transformers 5.6 the other implementations leave the cap out.
+            model.set_attn_implementation("eager")
         plain = cls(model, is_split=_head_is_all_there_is(model), packs=False)
         return replace(plain, packs=_can_pack(plain))
 

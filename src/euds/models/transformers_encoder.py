@@ -90,9 +90,21 @@ class TransformersEncoder:
             The texts.
         max_tokens : int
             Where a text is cut, special tokens included.
+
+        Raises
+        ------
+        ModelError
+            If its tokenizer makes no token of a text, as of an empty answer.
         """
         vectors = np.empty((len(texts), self.model.config.hidden_size), dtype=np.float32)
         ids = self._ids(texts, max_tokens)
+        for text, tokens in zip(texts, ids, strict=True):
+            if not tokens:
+                raise ModelError(
+                    "the tokenizer of the encoder makes no tokens of a text",
+                    got=repr(text[:100]),
+                    next_step="name another encoder",
+                )
         for batch in equal_length_batches(
             [len(one) for one in ids], batch_tokens=self.batch_tokens
         ):

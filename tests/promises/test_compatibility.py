@@ -22,7 +22,7 @@ from euds.runs.manifest import MANIFEST_VERSION
 from euds.scoring.store.disk import Store
 from tests.runs.test_verifying import command, reseal
 
-FIXTURES = Path(__file__).parent / "fixtures"
+FIXTURES = Path(__file__).parents[1] / "fixtures"
 RUNS = ("run-1", "run-before-requests")
 
 
