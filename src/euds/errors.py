@@ -37,6 +37,7 @@ __all__ = [
     "UserError",
     "check_settings",
     "did_you_mean",
+    "harmless",
     "without_secrets",
 ]
 
@@ -56,6 +57,7 @@ _QUERIES = (
 HIDDEN = "***"
 """What stands in an address where a secret may have been."""
 
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _NAMES_COMPARED = 1_000
 _LONGEST_NAME = 100
 
@@ -162,6 +164,15 @@ def without_secrets(text: str) -> str:
     for query in _QUERIES:
         text = query.sub(rf"\1?{HIDDEN}", text)
     return text
+
+
+def harmless(text: str) -> str:
+    r"""Return a text whose control characters are spelled out: they could drive a terminal.
+
+    >>> harmless("a\x1b[2J\tb")
+    'a\\x1b[2J\tb'
+    """
+    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:

@@ -23,6 +23,8 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bars
 
+from euds.errors import harmless
+
 __all__ = [
     "Ledger",
     "Progress",
@@ -31,7 +33,17 @@ __all__ = [
     "TimeLeft",
     "default_progress",
     "format_seconds",
+    "verbatim",
 ]
+
+
+def verbatim(text: str) -> str:
+    r"""Return a text as markup of rich that shows it as it is, control characters spelled out.
+
+    >>> verbatim("[red]\x1b")
+    '\\[red]\\x1b'
+    """
+    return escape(harmless(text))
 
 
 class Progress(Protocol):
@@ -213,7 +225,7 @@ class TerminalProgress:
 
     def note(self, message: str) -> None:
         """Print a message."""
-        self._console.print(escape(message), highlight=False)
+        self._console.print(verbatim(message), highlight=False)
 
     def _stop_bars(self) -> None:
         if self._bars is not None:

@@ -75,33 +75,6 @@ def test_a_replay_sees_that_the_input_changed(memory):
     assert "memory://data/films.jsonl: the input is not what the run read" in problem
 
 
-def test_secrets_of_addresses_are_in_no_file_and_no_message(memory):
-    other = SECRET.replace("films", "others")
-    lines = [f'{{"review": "the {word} of it, all in all"}}' for word in ("one", "two", "three")]
-    memory.pipe(other.removeprefix("memory:/"), "\n".join(lines).encode())
-    options = (*TOY, "--against", other, "--target", other, "--rule", "dsir", "--keep", "5")
-    options = (*options, "--scores", "ie")
-    said = run("run", SECRET, *options, "--no-report", "--out", "run")
-    said += run("run", SECRET, *options, "--no-report", "--out", "run")  # the inputs are the same
-    said += run("select", "run", "--against", other, "--keep", "7", "--quiet", "--no-report")
-    said += run("replay", "run", "--pool", "memory://data/films.jsonl", exit_code=2)
-    said += run("replay", "run", exit_code=2)
-    said += run("run", SECRET, "--text", "no_such_column", exit_code=2)
-    said += run("pilot", SECRET, "--text", "review", "--quiet", exit_code=2)  # tells what to do
-    said += run("run", "memory://data/films.jsonl", *TOY, "--against", other + "1", exit_code=2)
-    assert CANARY not in said
-    for path in [*Path("run").rglob("*"), *Path("cache").rglob("*")]:
-        if path.is_file():
-            assert CANARY.encode() not in path.read_bytes(), path
-    told = manifest()
-    assert told["inputs"] == told["provenance"]["inputs"] == [ON_RECORD]
-    assert told["request"]["reading"]["inputs"] == [ON_RECORD]
-    assert told["request"]["selecting"]["against"][0]["file"] == ON_RECORD.replace(
-        "films", "others"
-    )
-    assert ON_RECORD.replace("films", "others") in told["request"]["command"]
-
-
 def test_the_command_in_manifests_and_reports_has_no_secrets(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["euds", "run", SECRET, f"--test={SECRET}", "a b?c=d"])
     told = shlex.split(command_line())

@@ -5,10 +5,8 @@ from __future__ import annotations
 import gzip
 import importlib
 import io
-import subprocess
 import sys
 import zipfile
-from pathlib import Path
 from typing import ClassVar
 
 import fsspec
@@ -203,26 +201,6 @@ def test_a_file_address_is_the_path(tmp_path):
     assert "leads out of the folder" in pool.rejected["reason"][0]
 
 
-@pytest.mark.parametrize("name", ["a:b.jsonl", "s3:/b.jsonl", "a::b.jsonl", "to: x://b.jsonl"])
-def test_a_colon_makes_no_address(tmp_path, monkeypatch, name):
-    monkeypatch.chdir(tmp_path)
-    Path(name).parent.mkdir(exist_ok=True, parents=True)
-    Path(name).write_text(JSONL)
-    assert read(name).frame["text"].to_list() == TEXTS
-    assert read(Path(name)).frame["text"].to_list() == TEXTS
-
-
-def test_local_input_does_without_fsspec(tmp_path):
-    (tmp_path / "a.jsonl").write_text(JSONL)
-    (tmp_path / "b.parquet").write_bytes(parquet())
-    script = (
-        "import sys; sys.modules['fsspec'] = None; import euds\n"
-        f"for name in ('a.jsonl', '*.jsonl', 'file://{tmp_path}/a.jsonl', 'b.parquet'):\n"
-        "    assert len(euds.read(name)) == 20"
-    )
-    subprocess.run([sys.executable, "-c", script], check=True, cwd=tmp_path)
-
-
 # ---- what cannot be read -----------------------------------------------------------------------
 
 
@@ -238,11 +216,6 @@ def test_an_unknown_scheme():
     assert "got:      memry://" in message
     assert "did you mean 'memory'?" in message
     assert "./nosuchthing:/" in error("nosuchthing://a.jsonl")
-
-
-def test_what_leads_anywhere_is_not_followed(memory):
-    memory.pipe("/refs.json", b'{"a.jsonl": ["file:///etc/passwd"]}')
-    assert "it is not read here" in error("reference://a.jsonl::memory://refs.json")
 
 
 def test_a_scheme_whose_package_is_missing(monkeypatch):

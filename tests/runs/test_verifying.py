@@ -23,7 +23,7 @@ from euds.runs.folder import RunFolder
 from euds.runs.manifest import checksum_of
 from euds.scoring.scores import ScoreTable
 from euds.selection.select import select
-from tests.reading.test_hostile import too_deep
+from tests.promises.hostile import too_deep
 
 WORDS = ["the", "a", "film", "was", "good", "bad", "very", "plot", "actor", "dull", "cold"]
 FILES = ("pool.parquet", "scores.parquet", "selection.parquet", "subset.jsonl", "rejected.jsonl")

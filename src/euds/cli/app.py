@@ -37,11 +37,11 @@ from euds.cli.options import (
     grouped,
     split_names,
 )
-from euds.cli.output import harmless, print_line, stdout_console, tell
+from euds.cli.output import print_line, stdout_console, tell
 from euds.cli.pilot import PilotOptions, pilot_and_show
 from euds.cli.recording import given_in, selecting_asked
 from euds.cli.trust import forget_and_show, replay_and_show, verify_and_show
-from euds.errors import EudsError, OptionError
+from euds.errors import EudsError, OptionError, harmless
 from euds.files.atomic import is_full
 from euds.runs.texts import with_texts
 

@@ -4,7 +4,9 @@ import re
 import sys
 from typing import Any
 
-__all__ = ["harmless", "print_line", "stdout_console", "tell"]
+from euds.errors import harmless
+
+__all__ = ["print_line", "stdout_console", "tell"]
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
@@ -18,19 +20,10 @@ def stdout_console() -> Any:
 
 
 def print_line(text: str) -> None:
-    """Print a line of the result."""
-    sys.stdout.write(text + "\n")
+    """Print a line of the result; control characters as JSON spells them, wherever they are."""
+    sys.stdout.write(_CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text) + "\n")
 
 
 def tell(text: str) -> None:
     """Say something beside the result."""
     sys.stderr.write(harmless(text) + "\n")
-
-
-def harmless(text: str) -> str:
-    r"""Return a text whose control characters are spelled out: they could move the cursor.
-
-    >>> harmless("a\x1b[2J\tb")
-    'a\\x1b[2J\tb'
-    """
-    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from euds.errors import InputError, OptionError, did_you_mean
+from euds.progress import verbatim
 from euds.runs.folder import RunFolder
 from euds.runs.summary import shorten
 from euds.scoring.scores import PREDICTED
@@ -107,15 +107,15 @@ def show_rows(rows: pl.DataFrame, console: Console) -> None:
     for row in rows.iter_rows(named=True):
         values = [(row[name], row.get(f"{name}_source") == PREDICTED) for name in scores]
         table.add_row(
-            escape(shorten(row["id"])),
+            verbatim(shorten(row["id"])),
             *(
                 f"{'~' if is_guess else ''}{value:.3f}"
                 if isinstance(value, float)
-                else escape(str(value if value is not None else "-"))
+                else verbatim(str(value if value is not None else "-"))
                 for value, is_guess in values
             ),
-            "[green]kept[/]" if row["kept"] else f"[red]{escape(row['reason'])}[/]",
-            escape(shorten(row["text"]) if has_texts else f"{row['file']}:{row['line']}"),
+            "[green]kept[/]" if row["kept"] else f"[red]{verbatim(row['reason'])}[/]",
+            verbatim(shorten(row["text"]) if has_texts else f"{row['file']}:{row['line']}"),
         )
     console.print(table)
 
@@ -132,7 +132,7 @@ def show_models(models: Sequence[KnownModel], console: Console) -> None:
             f"{one.size_bytes / 1e6:,.0f} MB" if one.size_bytes else "-",
             one.licence or "-",
             "yes" if one.present else f"no: euds models get {one.name}",
-            escape(one.source),
+            verbatim(one.source),
         )
     console.print(table)
 

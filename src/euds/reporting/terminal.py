@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
-from euds.progress import format_seconds
+from euds.progress import format_seconds, verbatim
 from euds.selection.stability import SOURCES
 
 __all__ = ["show_pilot", "show_proof", "show_stability", "show_summary"]
@@ -20,15 +19,15 @@ def show_summary(summary: dict[str, Any], console: Console) -> None:
     """Print a run's summary for a newcomer."""
     if certificate := summary.get("certificate"):
         colour = "green" if certificate["certified"] else "yellow"
-        console.print(f"[bold {colour}]{escape(certificate['sentence'])}[/]", highlight=False)
-        console.print(escape(certificate["scope"]), highlight=False)
+        console.print(f"[bold {colour}]{verbatim(certificate['sentence'])}[/]", highlight=False)
+        console.print(verbatim(certificate["scope"]), highlight=False)
     for asked in ("smallest_keep", "training_time", "pilot"):
         if found := summary.get(asked):
-            console.print(escape(found["sentence"]), highlight=False)
+            console.print(verbatim(found["sentence"]), highlight=False)
     _show_rows(summary, console)
     _show_cascade(summary, console)
     if search := summary.get("search"):
-        console.print(f"Window    {escape(search['sentence'])}", highlight=False)
+        console.print(f"Window    {verbatim(search['sentence'])}", highlight=False)
     if summary.get("scores"):
         _show_scores(summary, console)
     for part, what in (("options", "the model's own answers"), ("languages", "languages")):
@@ -38,7 +37,7 @@ def show_summary(summary: dict[str, Any], console: Console) -> None:
     if summary.get("examples"):
         _show_examples(summary, console)
     for warning in summary["warnings"]:
-        console.print(f"[yellow]warning:[/] {escape(warning)}", highlight=False)
+        console.print(f"[yellow]warning:[/] {verbatim(warning)}", highlight=False)
     _show_costs(summary, console)
 
 
@@ -48,13 +47,13 @@ def _show_cascade(summary: dict[str, Any], console: Console) -> None:
         return
     for number, line in enumerate([*cascade["sentences"], *cascade.get("costs", [])]):
         head = "          " if number else "[bold]Cascade[/]   "
-        console.print(f"{head}{escape(line)}", highlight=False)
+        console.print(f"{head}{verbatim(line)}", highlight=False)
 
 
 def show_stability(found: dict[str, Any], path: Path, console: Console) -> None:
     """Print how much of a selection stays."""
     console.print(
-        f"Of the {found['texts']:,} texts that {escape(found['rule'])} kept, this much stays:",
+        f"Of the {found['texts']:,} texts that {verbatim(found['rule'])} kept, this much stays:",
         highlight=False,
     )
     table = Table(box=None, pad_edge=False)
@@ -79,13 +78,13 @@ def show_stability(found: dict[str, Any], path: Path, console: Console) -> None:
         highlight=False,
     )
     for warning in found["warnings"]:
-        console.print(f"[yellow]warning:[/] {escape(warning)}", highlight=False)
-    console.print(f"Written to {escape(str(path))}", highlight=False)
+        console.print(f"[yellow]warning:[/] {verbatim(warning)}", highlight=False)
+    console.print(f"Written to {verbatim(str(path))}", highlight=False)
 
 
 def show_pilot(found: dict[str, Any], console: Console) -> None:
     """Print whether selecting can help, the curve that says so, and what to do next."""
-    console.print(f"[bold]{escape(found['sentence'])}[/]", highlight=False)
+    console.print(f"[bold]{verbatim(found['sentence'])}[/]", highlight=False)
     console.print(_curve_table(found))
     asked = f"{found['rows_asked']:,} rows asked in {found['draws']} draws"
     console.print(
@@ -99,9 +98,9 @@ def show_pilot(found: dict[str, Any], console: Console) -> None:
     )
     probes = f"{found['trainings']:,} probes trained, no language model asked"
     console.print(f"[bold]Time[/]      {spent}; {probes}", highlight=False)
-    console.print(f"[bold]Next[/]      {escape(found['advice'])}:", highlight=False)
+    console.print(f"[bold]Next[/]      {verbatim(found['advice'])}:", highlight=False)
     # Never wrapped: it is there to be copied.
-    console.print(f"          {escape(found['command'])}", highlight=False, soft_wrap=True)
+    console.print(f"          {verbatim(found['command'])}", highlight=False, soft_wrap=True)
 
 
 def _curve_table(found: dict[str, Any]) -> Table:
@@ -156,7 +155,7 @@ def _show_rows(summary: dict[str, Any], console: Console) -> None:
             highlight=False,
         )
         dropped = ", ".join(f"{count:,} {reason}" for reason, count in rows["dropped"].items())
-        console.print(f"          dropped: {escape(dropped) or 'none'}", highlight=False)
+        console.print(f"          dropped: {verbatim(dropped) or 'none'}", highlight=False)
 
 
 def _show_scores(summary: dict[str, Any], console: Console) -> None:
@@ -214,7 +213,7 @@ def _show_shares(shares: dict[str, dict[str, float]], what: str, console: Consol
     told = ", ".join(
         f"{value} {share['pool']:.0%} -> {share['kept']:.0%}" for value, share in shares.items()
     )
-    console.print(f"  {what}, pool -> kept: {escape(told)}", highlight=False)
+    console.print(f"  {what}, pool -> kept: {verbatim(told)}", highlight=False)
 
 
 def _show_scoring(summary: dict[str, Any], console: Console) -> None:
@@ -226,7 +225,7 @@ def _show_scoring(summary: dict[str, Any], console: Console) -> None:
         chosen = prompt["pattern"] == semantic["prompt"]["pattern"]
         kind = "chat " if prompt["chat"] else ""
         line = f"{prompt['nats']:.3f} nats  {kind}{prompt['pattern']!r}"
-        console.print(f"  {'*' if chosen else ' '} {escape(line)}", highlight=False)
+        console.print(f"  {'*' if chosen else ' '} {verbatim(line)}", highlight=False)
     if prompts:
         console.print(
             "    (* the prompt used: its answers depend most on the text; mutual "
@@ -243,8 +242,8 @@ def _show_examples(summary: dict[str, Any], console: Console) -> None:
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True, overflow="ellipsis")
     for row in summary["examples"]:
-        fate = "[green]kept[/]" if row["kept"] else f"[red]{escape(row['reason'])}[/]"
-        table.add_row(escape(row["id"]), fate, escape(row.get("text", "")))
+        fate = "[green]kept[/]" if row["kept"] else f"[red]{verbatim(row['reason'])}[/]"
+        table.add_row(verbatim(row["id"]), fate, verbatim(row.get("text", "")))
     console.print(table)
 
 
@@ -259,17 +258,17 @@ def _show_costs(summary: dict[str, Any], console: Console) -> None:
         f"          {told}; what was measured before came from the store", highlight=False
     )
     for name, path in summary.get("files", {}).items():
-        console.print(f"[bold]{name.capitalize():10}[/]{escape(path)}", highlight=False)
+        console.print(f"[bold]{name.capitalize():10}[/]{verbatim(path)}", highlight=False)
 
 
 def show_proof(results: dict[str, Any], folder: Path, console: Console) -> None:
     """Print what a proof found: the verdicts first, then the arms, the costs and the files."""
     for index, sentence in enumerate(results["headline"]):
-        console.print(f"[bold]{escape(sentence)}[/]" if not index else escape(sentence))
+        console.print(f"[bold]{verbatim(sentence)}[/]" if not index else verbatim(sentence))
     if results["uses_labels"]:
         console.print(f"Looked at labels: {', '.join(results['uses_labels'])}", highlight=False)
     for warning in results["warnings"]:
-        console.print(f"[yellow]warning:[/] {escape(warning)}", highlight=False)
+        console.print(f"[yellow]warning:[/] {verbatim(warning)}", highlight=False)
     console.print(_arms_table(results))
     for curve in results["curve"]:
         smallest = curve["smallest_as_good"]
@@ -277,8 +276,8 @@ def show_proof(results: dict[str, Any], folder: Path, console: Console) -> None:
         console.print(f"  smallest share as good as full, {curve['rule']}: {told}", highlight=False)
     if results["ledger"]["target"]:
         line = f"  expected {_target_line(results['ledger']['target'])}"
-        console.print(escape(line), highlight=False)
-    console.print(escape(results["scope"]), highlight=False)
+        console.print(verbatim(line), highlight=False)
+    console.print(verbatim(results["scope"]), highlight=False)
     ledger = results["ledger"]
     stages = ", ".join(
         f"{stage} {format_seconds(taken)}"
@@ -290,13 +289,13 @@ def show_proof(results: dict[str, Any], folder: Path, console: Console) -> None:
         subset = results["subset"]
         file = "subset.*" if any(folder.glob("subset*")) else "selection.parquet"
         console.print(
-            f"[bold]Subset[/]    {subset['rows']:,} rows by rule {escape(subset['rule'])} at "
-            f"{subset['keep'] * 100:.3g} %, in {escape(str(folder))}/{file}",
+            f"[bold]Subset[/]    {subset['rows']:,} rows by rule {verbatim(subset['rule'])} at "
+            f"{subset['keep'] * 100:.3g} %, in {verbatim(str(folder))}/{file}",
             highlight=False,
         )
     for name, file in (("Report", "report.html"), ("Results", "results.json"), ("Folder", "")):
         if (folder / file).exists():
-            console.print(f"[bold]{name:10}[/]{escape(str(folder / file))}", highlight=False)
+            console.print(f"[bold]{name:10}[/]{verbatim(str(folder / file))}", highlight=False)
 
 
 def _arms_table(results: dict[str, Any]) -> Table:
@@ -340,7 +339,7 @@ def _arms_table(results: dict[str, Any]) -> Table:
         cost = costs[arm["name"]]
         share = cost["share_of_full"]
         table.add_row(
-            escape(arm["name"] + (" (labels)" if arm["uses_labels"] else "")),
+            verbatim(arm["name"] + (" (labels)" if arm["uses_labels"] else "")),
             f"{arm['rows']:,}",
             f"{reached['mean_points']:.1f} {interval}",
             *cells,

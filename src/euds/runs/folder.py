@@ -244,6 +244,7 @@ class RunFolder:
         self._remove(self._manifest_path)
         self._remove_subset()
         self._remove_proof()  # it was about another selection
+        self._remove_link(SELECTION)
         with atomic_write(self.path / SELECTION) as aside:
             selection.frame.write_parquet(aside)
         if not subset:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 import threading
@@ -17,7 +16,6 @@ import pytest
 from fsspec.implementations.local import LocalFileSystem
 
 from euds.errors import InputError, MissingExtraError, OptionError, StoreError
-from euds.files.addresses import on_record
 from euds.files.environment import cache_dir
 from euds.pool.pool import Texts
 from euds.reading import read
@@ -332,16 +330,3 @@ def test_a_server_that_fails_is_an_error_of_the_store(memory, monkeypatch, metho
     assert "RuntimeError: 503" in str(caught.value)
     assert "memory://***@bucket/euds/word-count-" in str(caught.value)
     assert CANARY not in str(caught.value)
-
-
-def test_the_address_of_the_store_is_in_no_file(elsewhere, tmp_path, monkeypatch):
-    address = f"memory://me:{CANARY}@bucket/euds"
-    monkeypatch.setenv("EUDS_STORE", address)
-    monkeypatch.chdir(tmp_path)
-    write_films(tmp_path / "films.jsonl")
-    said = run("run", "films.jsonl", "--text", "review", "--model", "toy", "--no-report", "-q")
-    assert CANARY not in said
-    for path in (tmp_path / "films-euds").rglob("*"):
-        assert CANARY.encode() not in path.read_bytes()
-    assert json.loads((tmp_path / "films-euds" / "manifest.json").read_text())
-    assert on_record(address) == "memory://***@bucket/euds"
