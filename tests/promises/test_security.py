@@ -405,7 +405,7 @@ def test_packages_are_pinned_by_checksum(place, how):
 def test_a_model_that_speaks_of_more_layers_than_it_has_is_refused(place):
     save_language_model(place / "model")
     told = json.loads((place / "model" / "config.json").read_text())
-    (place / "model" / "config.json").write_text(json.dumps({**told, "n_layer": 10**9}))
+    (place / "model" / "config.json").write_text(json.dumps({**told, "n_layer": 999}))
     started = time.perf_counter()
     ran = place.euds(*USES["language model"], "--out", "run", check=1)
     assert "tensors" in ran.said
@@ -417,7 +417,7 @@ def test_a_gguf_file_whose_lists_end_after_it_does_is_refused(place, length):
     (place / "model.gguf").write_bytes(endless_gguf(length))
     started = time.perf_counter()
     ran = place.euds(*SCORE, "--scores", "ge", "--model", "model.gguf", "--out", "run", check=1)
-    assert "model.gguf" in ran.said
+    assert "does not fit into the file" in ran.said
     assert time.perf_counter() - started < 20
 
 
