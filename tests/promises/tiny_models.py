@@ -12,6 +12,8 @@ from transformers import (
     BertModel,
     GPT2Config,
     GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
     PreTrainedTokenizerFast,
 )
 
@@ -95,5 +97,27 @@ def save_language_model(folder: Path, *, saying: str = "yes") -> Path:
         model.transformer.ln_f.weight.fill_(0.1)
         model.transformer.ln_f.bias.copy_(1.5 * words[tokenizer.convert_tokens_to_ids(saying)])
     model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def save_varied_language_model(folder: Path) -> Path:
+    """Save a tiny Llama, of the default model's kind, that is now surer and now less."""
+    torch.manual_seed(7)
+    tokenizer = _tokenizer(length=512)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        intermediate_size=48,
+        max_position_embeddings=512,
+        bos_token_id=0,
+        eos_token_id=1,
+        pad_token_id=1,
+        initializer_range=0.4,
+    )
+    LlamaForCausalLM(config).eval().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder

@@ -42,6 +42,7 @@ __all__ = [
     "scoring_recorded",
     "seen_from",
     "selecting_recorded",
+    "unknown_of_request",
     "vectors_recorded",
 ]
 
@@ -251,6 +252,49 @@ def faults_of_request(request: Mapping[str, Any]) -> Iterator[str]:
         for role, model in models.items():
             if not _fits(model, {"name": str, "fingerprint": str}):
                 yield f"scoring: models: {role}"
+
+
+def _fields(shape: _Shape, *more: str) -> dict[str, Any]:
+    """Return the names of an object's fields, with nothing inside of them."""
+    assert isinstance(shape, dict)
+    return {name.removesuffix("?"): {} for name in (*shape, *more)}
+
+
+_FILE = _fields(_OTHER, *READING)
+_VECTORS: Mapping[str, Any] = {"encoder": {}, "fingerprint": {}, "precision": {}}
+_KNOWN: Mapping[str, Any] = {
+    "command": {},
+    "from": {},
+    "reading": _fields(_READING),
+    "held_out": {**_fields(_HELD_OUT), "part": _FILE},
+    "scoring": {**_fields(_SCORING), "settings": _fields(_SETTINGS)},
+    "selecting": {
+        **_fields(_SELECTING, "use_labels", "weights"),
+        **{"against": _FILE, "target": _FILE, "vectors": _VECTORS},
+    },
+}
+"""All that is recorded, with what is inside of it; nothing inside means that anything may be."""
+
+
+def unknown_of_request(request: Mapping[str, Any]) -> list[str]:
+    """Return the parts of a request that this euds does not know, and so could not repeat.
+
+    >>> unknown_of_request({"scoring": {"settings": {"mood": "good"}}, "weather": "fine"})
+    ['scoring: settings: mood', 'weather']
+    """
+    return sorted(_unknown(request, _KNOWN))
+
+
+def _unknown(value: object, known: Mapping[str, Any]) -> Iterator[str]:
+    if isinstance(value, list):
+        for one in value:
+            yield from _unknown(one, known)
+    elif isinstance(value, dict):
+        for name, inside in value.items():
+            if name not in known:
+                yield str(name)
+            elif known[name]:
+                yield from (f"{name}: {one}" for one in _unknown(inside, known[name]))
 
 
 def _fits(value: object, shape: _Shape) -> bool:

@@ -18,7 +18,7 @@ from euds.pool.pool import Pool, Texts
 from euds.progress import Progress, SilentProgress
 from euds.runs.folder import RunFolder
 from euds.runs.replaying.comparing import compare_columns, compare_selections, other_records
-from euds.runs.replaying.recording import faults_of_request
+from euds.runs.replaying.recording import faults_of_request, unknown_of_request
 from euds.runs.replaying.sources import ChangedError, Places, held_again, other_again, read_again
 from euds.runs.verifying.problems import Told
 from euds.runs.verifying.verify import verify
@@ -34,7 +34,6 @@ __all__ = ["REPLAY", "Replay", "replay"]
 REPLAY = "replay.json"
 _REPLAY_VERSION = 1
 _PARTS = ("reading", "scoring")
-_NOT_SELECTING = ("from", "against", "target", "vectors", "weights")
 _SELECTING = (
     *("rule", "keep", "keep_tokens", "interval", "entropies", "near_duplicates", "quota"),
     *("soft", "use_labels", "always_keep", "guards", "seed"),
@@ -175,12 +174,12 @@ def _request(folder: RunFolder) -> Mapping[str, Any]:
             expected="a run folder made since manifests have a request",
             next_step="run the same command again with this euds; it can be repeated from then on",
         )
-    unknown = {*(request.get("selecting") or {})} - {*_SELECTING, *_NOT_SELECTING}
+    unknown = unknown_of_request(request)
     if unknown:
         raise InputError(
             "a newer euds made this run, and asked for what this one does not know",
             where=str(folder.path),
-            got=", ".join(sorted(unknown)),
+            got=", ".join(unknown),
             next_step="pip install --upgrade euds",
         )
     faults = list(faults_of_request(request))
