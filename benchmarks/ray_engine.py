@@ -38,7 +38,7 @@ from euds.reading import datasets, read
 from euds.scoring.engines.base import Engine
 from euds.scoring.engines.local import LocalEngine
 from euds.scoring.engines.ray import RayEngine
-from euds.scoring.measuring import Measurer, cut_shards
+from euds.scoring.measuring import Measurer, cut_shards, rows_per_shard
 from euds.scoring.score import score
 from euds.scoring.scorers.base import Instrument, Measurement
 from euds.scoring.scorers.generative import TokenEntropies
@@ -168,7 +168,7 @@ def same(address: str, pool: Pool, folder: Path) -> dict[str, bool]:
 def killed(found: Any, texts: Texts, folder: Path) -> dict[str, Any]:
     """Kill one of two nodes a third of the way through, and count what is measured twice."""
     measurement = Noted(resolve(MODEL), resolve_precision(), diary=folder / "diary")
-    shards = -(-len(texts) // min(-(-len(texts) // 8), measurement.rows_per_shard))
+    shards = -(-len(texts) // rows_per_shard(measurement, texts))
 
     def kill() -> None:
         found.remove_node(found.last, allow_graceful=False)

@@ -36,7 +36,7 @@ from euds.models.sources import ModelReference, resolve
 from euds.pool.pool import Texts
 from euds.reading import datasets
 from euds.scoring.engines.local import LocalEngine
-from euds.scoring.measuring import cut_shards
+from euds.scoring.measuring import cut_shards, rows_per_shard
 from euds.scoring.prompts import Template
 from euds.scoring.scorers.base import Instrument, Measurement
 from euds.scoring.scorers.generative import TokenEntropies
@@ -78,7 +78,8 @@ def measure(
     measurement: Measurement, texts: Sequence[str], *, workers: int | None = None
 ) -> pl.DataFrame:
     """Measure texts as a run does, without the store."""
-    shards = cut_shards(Texts.of(list(texts)), min(measurement.rows_per_shard, len(texts) // 8))
+    pool = Texts.of(list(texts))
+    shards = cut_shards(pool, rows_per_shard(measurement, pool))
     return pl.concat(LocalEngine(workers).run(measurement, shards))
 
 

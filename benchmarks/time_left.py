@@ -32,7 +32,7 @@ def recorded(rows: Path, scores: list[str], **settings: Any) -> list[dict[str, A
     stages: list[dict[str, Any]] = []
 
     class Recording(TimeLeft):
-        """Writes down what it is told."""
+        """Writes down each shard."""
 
         def __init__(self, work: float) -> None:
             super().__init__(work)

@@ -27,7 +27,7 @@ def test_the_time_left_of_real_stages_is_within_a_factor_of_one_and_a_half(stage
     done = list(accumulate(work for work, _, _ in stage["shards"]))
     told = [left.after(work, seconds=took, begun=begun) for work, took, begun in stage["shards"]]
     assert all(one is None for one, work in zip(told, done, strict=True) if work < 0.05 * done[-1])
-    # It comes in the first third, and stays true; what is shorter than 20 s nobody is told.
+    # It comes in the first third, and stays true; a user hears nothing of less than 20 s.
     heard = [(one, ends[-1] - end) for one, end in zip(told, ends, strict=True) if (one or 0) > 20]
     assert next(work for one, work in zip(told, done, strict=True) if one) < done[-1] / 3
     assert heard or ends[-1] < 20

@@ -61,10 +61,14 @@ def test_a_second_scoring_asks_the_models_nothing(scored, store):
 
 
 @pytest.mark.slow
-def test_another_batch_size_moves_no_row(scored, tmp_path):
-    pool, table = scored
-    other = score(pool, ["ie", "ge", "se"], Store(tmp_path), task="sentiment", batch_tokens=64)
-    first, second = (set(euds.select(pool, one, keep=0.16).ids) for one in (table, other))
+def test_another_batch_size_moves_no_row(tmp_path):
+    datasets.write("tweets", tmp_path / "tweets.jsonl", rows=150)
+    pool = euds.read(tmp_path / "tweets.jsonl")
+    tables = [
+        score(pool, ["ie", "ge", "se"], Store(tmp_path / name), task="sentiment", **settings)
+        for name, settings in (("first", {}), ("second", {"batch_tokens": 64}))
+    ]
+    first, second = (set(euds.select(pool, one, keep=0.16).ids) for one in tables)
     assert first == second
 
 

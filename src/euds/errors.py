@@ -166,13 +166,13 @@ def without_secrets(text: str) -> str:
     return text
 
 
-def harmless(text: str) -> str:
+def harmless(text: str, spelled: str = "\\x{:02x}") -> str:
     r"""Return a text whose control characters are spelled out: they could drive a terminal.
 
     >>> harmless("a\x1b[2J\tb")
     'a\\x1b[2J\tb'
     """
-    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
+    return _CONTROL.sub(lambda match: spelled.format(ord(match[0])), text)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:

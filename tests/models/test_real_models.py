@@ -40,9 +40,9 @@ def read(lm, texts):
 
 @pytest.fixture(scope="module")
 def tweets(tmp_path_factory):
-    """Thirty rows of a real data set."""
+    """Fifty rows of a real data set."""
     path = tmp_path_factory.mktemp("data") / "tweets.jsonl"
-    datasets.write("tweets", path, rows=30)
+    datasets.write("tweets", path, rows=50)
     return [json.loads(line)["text"] for line in path.read_text(encoding="utf-8").splitlines()]
 
 

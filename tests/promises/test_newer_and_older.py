@@ -46,7 +46,7 @@ def change(run: Path, how: Callable[[dict], object]) -> None:
 
 
 def ask_more(run: Path, part: str) -> None:
-    """Add to what a run was asked, as an euds does that could be asked more."""
+    """Add a part to a run's request, as a newer euds would."""
 
     def add(request: dict) -> None:
         for name in part.split():

@@ -1,14 +1,11 @@
 """Lines on stdout, the result, and on stderr, everything else."""
 
-import re
 import sys
 from typing import Any
 
 from euds.errors import harmless
 
 __all__ = ["print_line", "stdout_console", "tell"]
-
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def stdout_console() -> Any:
@@ -21,7 +18,7 @@ def stdout_console() -> Any:
 
 def print_line(text: str) -> None:
     """Print a line of the result; control characters as JSON spells them, wherever they are."""
-    sys.stdout.write(_CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text) + "\n")
+    sys.stdout.write(harmless(text, spelled="\\u{:04x}") + "\n")
 
 
 def tell(text: str) -> None:

@@ -25,7 +25,7 @@ from euds.scoring.engines.base import Engine
 from euds.scoring.scorers.base import Measurement, recipe_id, recipe_of
 from euds.scoring.store.contents import MeasurementStore
 
-__all__ = ["Measurer", "StageRecord"]
+__all__ = ["Measurer", "StageRecord", "cut_shards", "rows_per_shard"]
 
 _SECONDS = "_seconds"
 
@@ -126,17 +126,14 @@ class Measurer:
     ) -> None:
         stage = measurement.name
         self.progress.begin(stage, rows=len(asked), held=len(asked) - len(left))
-        total = float(measurement.work(left).sum())
-        time_left = TimeLeft(total)
-        few = max(len(left) / _SHARDS_AT_LEAST, len(left) * _WORK_AT_LEAST / max(total, 1))
-        rows_per_shard = min(max(_ROWS_AT_LEAST, math.ceil(few)), measurement.rows_per_shard)
+        time_left = TimeLeft(float(measurement.work(left).sum()))
         shares: dict[str, float] = {}  # by a shard's first key
         begun, started = 0.0, None
 
         def handed_out() -> Iterator[Texts]:
             # An engine asks for the first shard once the model is loaded.
             nonlocal begun, started
-            for shard in cut_shards(left, rows_per_shard):
+            for shard in cut_shards(left, rows_per_shard(measurement, left)):
                 started = started or time.perf_counter()
                 shares[shard.keys[0]] = share = float(measurement.work(shard).sum())
                 begun += share
@@ -164,6 +161,13 @@ def _spent_seconds(held: pl.DataFrame) -> float | None:
     """Return what measuring the rows took; rows of an older store cost what the others did."""
     mean = held[_SECONDS].mean() if _SECONDS in held.columns else None
     return None if mean is None else float(mean) * held.height  # type: ignore[arg-type]
+
+
+def rows_per_shard(measurement: Measurement, texts: Texts) -> int:
+    """Return how many texts make a shard; fewer than the measurement takes where they are few."""
+    work = float(measurement.work(texts).sum())
+    few = max(len(texts) / _SHARDS_AT_LEAST, len(texts) * _WORK_AT_LEAST / max(work, 1))
+    return min(max(_ROWS_AT_LEAST, math.ceil(few)), measurement.rows_per_shard)
 
 
 def cut_shards(texts: Texts, rows_per_shard: int) -> Iterator[Texts]:

@@ -1,4 +1,4 @@
-"""The golden runs: what is asked, and what is written down of it.
+"""The golden runs: the commands, and what we write down of each.
 
 Written down are exit codes, what a person reads, the bytes of subsets and the fate of each row.
 What differs from day to day or from machine to machine (times, versions) is left out.
