@@ -1,12 +1,10 @@
 """The command line from the outside: its output, its exit code, its files."""
 
 import json
-import os
 import random
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import polars as pl
@@ -334,48 +332,6 @@ def test_labels_change_no_row(folder, how):
         label = []
     (folder / "films.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert kept("after") == before
-
-
-def test_a_killed_run_goes_on_and_ends_the_same(folder):
-    """Kill -9 at random moments, then give the same command again."""
-    toy_run(folder)
-    expected = {
-        name: (folder / "run" / name).read_bytes()
-        for name in ("scores.parquet", "selection.parquet", "subset.jsonl")
-    }
-    rng = random.Random(3)
-    command = [
-        sys.executable,
-        "-m",
-        "euds",
-        "run",
-        "films.jsonl",
-        "--text",
-        "review",
-        "--label",
-        "stars",
-        "--model",
-        "toy",
-        "--task",
-        "sentiment",
-        "--out",
-        "killed",
-    ]
-    environment = {**os.environ, "EUDS_CACHE": str(folder / "killed-cache")}
-    for _ in range(4):
-        process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        time.sleep(rng.uniform(0.3, 1.5))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
-    for name, content in expected.items():
-        assert (folder / "killed" / name).read_bytes() == content, name
 
 
 def test_models_and_data_are_listed_without_a_network(folder):

@@ -35,8 +35,8 @@ def simulation():
     ("rows", "dimensions", "noise", "regime"),
     [
         (300, 50, 0.0, "scarce"),
-        (1500, 20, 0.5, "abundant"),
-        (6000, 6, 0.0, "saturated"),
+        pytest.param(1500, 20, 0.5, "abundant", marks=pytest.mark.slow),
+        pytest.param(6000, 6, 0.0, "saturated", marks=pytest.mark.slow),
     ],
 )
 def test_the_regime_of_pools_whose_truth_is_known(simulation, rows, dimensions, noise, regime):
