@@ -71,6 +71,7 @@ check: setup
 	$(BIN)/python benchmarks/fuzz_page.py --check
 	$(BIN)/python benchmarks/trust_pages.py --check
 	$(BIN)/python benchmarks/many_rows_page.py --check
+	$(BIN)/python benchmarks/unusable_page.py --check
 
 audit: setup  ## the pinned packages against databases of known vulnerabilities; 2 = could not be checked
 	$(BIN)/python scripts/audit.py
@@ -103,6 +104,7 @@ bench-fuzz: setup  ## changed and hostile bytes to everything that reads files
 bench-prove: setup  ## the protocol on real data and stress pools; resumable, says the hours first
 	$(BIN)/python benchmarks/proofs.py
 	$(BIN)/python benchmarks/proofs_page.py
+	$(BIN)/python benchmarks/unusable.py
 	$(BIN)/python benchmarks/automatic.py
 	$(BIN)/python benchmarks/automatic.py --fine-tune
 	$(BIN)/python benchmarks/automatic_page.py

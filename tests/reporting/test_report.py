@@ -181,7 +181,7 @@ def test_predicted_scores_are_said_to_be(scored, selected):
 def test_every_window_that_was_looked_at_is_shown(tmp_path, scored):
     pool, table = scored
     vectors = vectors_for(pool, unit_vectors(len(pool)))
-    selected = select(pool, table, rule="auto", keep=0.16, vectors=vectors)
+    selected = select(pool, table, rule="auto-labels", keep=0.16, vectors=vectors)
     page = written(tmp_path, pool, table, selected)
     assert page.sections[0] == "search"
     search = selected.diagnosis["search"]

@@ -462,6 +462,9 @@ def show(
     run: RunPath,
     kept: Annotated[bool, typer.Option("--kept", help="Kept rows only.")] = False,
     dropped: Annotated[bool, typer.Option("--dropped", help="Dropped rows only.")] = False,
+    unusable: Annotated[
+        bool, typer.Option("--unusable", help="Rows that look unusable only, the worst first.")
+    ] = False,
     reason: Annotated[
         str | None, typer.Option(help="Rows dropped for this reason, for example 'above ie'.")
     ] = None,
@@ -481,6 +484,7 @@ def show(
     rows = rows_of(
         RunFolder.open(run),
         kept=True if kept else (False if dropped else None),
+        unusable=unusable,
         reason=reason,
         contains=contains,
         sort=sort,

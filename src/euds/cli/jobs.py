@@ -201,6 +201,7 @@ def request_of(selecting: SelectingOptions) -> dict[str, Any]:
         **request,
         "always_keep": read_ids(selecting.always_keep),
         "guards": not selecting.no_guards,
+        "keep_unusable": selecting.keep_unusable,
     }
 
 
@@ -635,7 +636,11 @@ def finish(
             },
             "request": request_recorded(folder, table, asked, base),
             # The examples hold texts, which have no business in a manifest.
-            "summary": {part: value for part, value in summary.items() if part != "examples"},
+            "summary": {
+                part: value
+                for part, value in summary.items()
+                if part not in ("examples", "unusable_examples")
+            },
         }
     )
     if proof is not None:

@@ -302,6 +302,13 @@ class SelectingOptions:
             "--no-guards",
         ),
     ] = False
+    keep_unusable: Annotated[
+        bool,
+        _select(
+            "Keep rows that look unusable (outside the bulk of all entropies) like any others.",
+            "--keep-unusable",
+        ),
+    ] = False
     soft: Annotated[
         bool,
         _select(

@@ -28,6 +28,7 @@ def rows_of(
     folder: RunFolder,
     *,
     kept: bool | None = None,
+    unusable: bool = False,
     reason: str | None = None,
     contains: str | None = None,
     sort: str | None = None,
@@ -41,6 +42,8 @@ def rows_of(
         The run.
     kept : bool, optional
         Only kept rows, or only dropped ones.
+    unusable : bool
+        Only rows outside the bulk, the farthest first.
     reason : str, optional
         Only rows dropped for this reason.
     contains : str, optional
@@ -65,6 +68,9 @@ def rows_of(
     )
     if kept is not None:
         rows = rows.filter(pl.col("kept") == kept)
+    if unusable:
+        far = rows.filter("unusable") if "unusable" in rows.columns else rows.clear()
+        rows = far.sort("distance", "id", descending=[True, False])
     if reason is not None:
         _check_known(reason, rows["reason"].drop_nulls().unique().to_list(), "reason")
         rows = rows.filter(pl.col("reason") == reason)

@@ -26,6 +26,7 @@ def show_summary(summary: dict[str, Any], console: Console) -> None:
             console.print(verbatim(found["sentence"]), highlight=False)
     _show_rows(summary, console)
     _show_cascade(summary, console)
+    _show_usability(summary.get("usability"), summary.get("unusable_examples", {}), console)
     if search := summary.get("search"):
         console.print(f"Window    {verbatim(search['sentence'])}", highlight=False)
     if summary.get("scores"):
@@ -156,6 +157,33 @@ def _show_rows(summary: dict[str, Any], console: Console) -> None:
         )
         dropped = ", ".join(f"{count:,} {reason}" for reason, count in rows["dropped"].items())
         console.print(f"          dropped: {verbatim(dropped) or 'none'}", highlight=False)
+
+
+def _show_usability(
+    found: dict[str, Any] | None, examples: dict[str, str], console: Console
+) -> None:
+    if found is None:
+        return
+    scores = ", ".join(found["scores"])
+    if found["looks_clean"] and not found["unusable"]:
+        console.print(
+            f"[bold]Usable[/]    all rows: none lies outside the bulk of {scores}", highlight=False
+        )
+        return
+    share = found["unusable"] / found["judged"]
+    clean = "; the pool looks clean" if found["looks_clean"] else ""
+    console.print(
+        f"[bold]Usable[/]    {found['unusable']:,} rows ({share:.1%}) look unusable, of which "
+        f"{found['kept']:,} were kept{clean}",
+        highlight=False,
+    )
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column("", no_wrap=True, min_width=8)
+    for sort in found["sorts"]:
+        said = f"{sort['rows']:,} {sort['reason']}, {sort['kept']:,} kept"
+        table.add_row("", said, verbatim(examples.get(sort["example"], sort["example"])))
+    table.columns[-1].no_wrap, table.columns[-1].overflow = True, "ellipsis"
+    console.print(table)
 
 
 def _show_scores(summary: dict[str, Any], console: Console) -> None:

@@ -10,6 +10,7 @@ from euds.errors import InputError, did_you_mean
 from euds.pool.pool import Pool
 from euds.runs.summary import shorten
 from euds.scoring.scores import PREDICTED, ScoreTable, scorer_of
+from euds.selection.bulk import OUTSIDE
 from euds.selection.rules.registry import REASONS
 
 __all__ = ["explain", "find_id"]
@@ -20,6 +21,8 @@ _SPOKEN = {
     "se": "semantic entropy",
     "igse": "combined entropy",
     "ge_nll": "perplexity",
+    "ie_char": "entropy of characters",
+    "ie_norm": "variety of words",
     "words": "length",
     "el2n": "EL2N",
     "moderate": "distance from the middle of its class",
@@ -90,6 +93,8 @@ def _because(chosen: dict[str, Any], scores: dict[str, Any], selection: pl.DataF
         return f"because it is a {reason}, which the subset must not overlap with"
     if reason in REASONS:
         return REASONS[reason]
+    if reason.startswith(f"{OUTSIDE}: "):
+        return _outside_because(reason.removeprefix(f"{OUTSIDE}: "), scores)
     if kind == "unscored":
         why = scores.get(f"{scorer_of(score)}_reason") or "it has no value"
         return f"because it has no {_name(score)}: {why}"
@@ -103,6 +108,37 @@ def _because(chosen: dict[str, Any], scores: dict[str, Any], selection: pl.DataF
         f"because its {_name(score)} lies {kind} the interval: rank {rank:.3f}, "
         f"where the kept rows have {low:.3f} to {high:.3f}"
     )
+
+
+def _outside_because(what: str, scores: dict[str, Any]) -> str:
+    """Say what is odd about a row outside the bulk: ``ie high``, or ``ie with ge``."""
+    score, _, side = what.partition(" ")
+    if side in _ODD:
+        told = _ODD[side].get(score, f"its {_name(score)} is {side}")
+        return f"because it looks unusable: {told} ({score} {scores[score]:.2f})"
+    other = side.removeprefix("with ")
+    return (
+        f"because it looks unusable: its {_name(score)} ({scores[score]:.2f}) does not go together "
+        f"with its {_name(other)} ({scores[other]:.2f}), each of which is usual by itself"
+    )
+
+
+_ODD = {
+    "high": {
+        "ie": "its words are rarer than those of the bulk",
+        "ie_char": "it is spelt unlike the bulk",
+        "ge": "its words could go on in more ways than those of the bulk",
+        "ge_nll": "the language model expects it less than the bulk",
+        "ie_norm": "it repeats fewer words than the bulk",
+    },
+    "low": {
+        "ie": "its words are more common than those of the bulk",
+        "ie_char": "it is spelt more monotonously than the bulk",
+        "ge": "what comes next is surer than in the bulk",
+        "ge_nll": "the language model expects it more than the bulk",
+        "ie_norm": "it repeats more words than the bulk",
+    },
+}
 
 
 def _kept_because(chosen: dict[str, Any], selection: pl.DataFrame) -> str:

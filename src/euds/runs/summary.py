@@ -37,7 +37,7 @@ def summarise(
     dict
         ``rows``, ``cut``, ``scoring``, after a cascade ``cascade``, and with a selection
         ``scores``, ``spearman``, ``options``, ``languages``, ``warnings``, ``settings`` and
-        ``examples``; plain values that JSON can hold.
+        ``usability``, ``examples`` and ``unusable_examples``; plain values that JSON can hold.
     """
     scorers = [name for name in ("ie", "ge", "se") if f"{name}_reason" in table.frame.columns]
     unscored = {name: int(table.frame[f"{name}_reason"].is_not_null().sum()) for name in scorers}
@@ -65,10 +65,21 @@ def summarise(
         summary["rows"]["dropped"] = selection.reasons
         summary["settings"] = selection.settings
         summary["warnings"] += selection.diagnosis["warnings"]
-        for part in ("scores", "spearman", "options", "languages", "search"):
+        for part in ("scores", "spearman", "options", "languages", "search", "usability"):
             summary[part] = selection.diagnosis.get(part)
         summary["examples"] = _examples(selection, texts=texts)
+        summary["unusable_examples"] = (
+            _unusable_examples(summary["usability"], pool) if texts else {}
+        )
     return summary
+
+
+def _unusable_examples(usability: dict[str, Any] | None, pool: Pool) -> dict[str, str]:
+    """Return the text of one row of each sort that looks unusable, by its id."""
+    ids = [] if usability is None else [sort["example"] for sort in usability["sorts"]]
+    at = pool.rows.with_row_index("at").filter(pl.col("id").is_in(ids)).select("id", "at")
+    texts = pool.wording.take(at["at"], columns=["text"])["text"]
+    return {one: shorten(text) for one, text in zip(at["id"], texts, strict=True)}
 
 
 def _examples(selection: Selection, *, texts: bool) -> list[dict[str, Any]]:

@@ -42,7 +42,7 @@ SYNONYMS = {
 
 
 SCORE_COLUMNS = (
-    *("ie", "ie_plugin", "ie_norm", "words"),
+    *("ie", "ie_plugin", "ie_norm", "ie_char", "words"),
     *("ge", "ge_nll", "ge_gap", "ge_hes", "ge_tokens", "ge_ifd"),
     *("se", "se_chao_shen", "se_discrete", "se_meanings"),
 )

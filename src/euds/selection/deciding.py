@@ -10,6 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from euds.errors import OptionError
+from euds.selection.bulk import Bulk
 from euds.selection.quotas import Kind, in_shares
 from euds.selection.request import Budget, Interval
 from euds.selection.rows import numbers_of
@@ -50,6 +51,8 @@ class Case:
         The rows that were read.
     soft : bool
         Whether rows are drawn, the likelier the better they stand.
+    bulk : Bulk or None
+        The bulk, if the rows outside are kept last.
     """
 
     rows: pl.DataFrame
@@ -60,6 +63,14 @@ class Case:
     budget: Budget | None
     pool_rows: int
     soft: bool
+    bulk: Bulk | None = None
+
+    @property
+    def outside(self) -> Bools:
+        """The candidates that are kept only if the budget asks for more than the bulk holds."""
+        if self.bulk is None:
+            return np.zeros(self.candidates.rows, dtype=bool)
+        return ~self.bulk.inside & ~self.candidates.stays
 
     @property
     def repeats(self) -> Bools:
@@ -79,8 +90,8 @@ class Decision:
 def decide(case: Case, groups: Numbers | None = None, kind: Kind = "proportional") -> Decision:
     """Spend the budget on the rows that stand best, in each group if there are groups.
 
-    Near-duplicates come after all others: they are kept only if the budget asks for more rows than
-    there are without them.
+    Rows outside the bulk come after those inside, the nearest first, and near-duplicates after all
+    others: they are kept only if the budget asks for more rows than there are without them.
 
     Parameters
     ----------
@@ -98,11 +109,7 @@ def decide(case: Case, groups: Numbers | None = None, kind: Kind = "proportional
         # Inside an interval that the user gave every row is as good as another.
         preference = replace(no_preference(candidates.rows), judged=preference.judged)
     eligible = ~candidates.stays & outside.is_null().to_numpy()
-    standing = pl.DataFrame({"priority": preference.priority, "lot": candidates.lots})
-    by_standing = pl.arg_sort_by("priority", "lot", maintain_order=True)
-    order = standing.select(by_standing).to_series().to_numpy().astype(np.int64)
-    order = order[eligible[order]]
-    front, back = order[~case.repeats[order]], order[case.repeats[order]]
+    front, back = _in_order(case, preference, eligible)
     left = rows_left(case.rows, case.budget, pool_rows=case.pool_rows)
     leaves_a_choice = case.budget is not None and (left is None or left < len(front))
 
@@ -128,10 +135,27 @@ def decide(case: Case, groups: Numbers | None = None, kind: Kind = "proportional
 
     why = preference.reason if chances is None else same_reason(NOT_DRAWN, candidates.rows)
     reasons = outside.zip_with(outside.is_not_null(), why.cast(pl.String))
+    if case.bulk is not None:
+        reasons = reasons.zip_with(pl.Series(~case.outside | ~eligible), case.bulk.reason)
     reasons = reasons.set(pl.Series(case.repeats & eligible), NEAR_DUPLICATE)
     if len(reasons) < case.rows.height:
         reasons = case.rows["lacks"].scatter(numbers, reasons)
     return Decision(kept, reasons.set(pl.Series(kept), None), inclusion)
+
+
+def _in_order(case: Case, preference: Preference, eligible: Bools) -> tuple[Numbers, Numbers]:
+    """Return the eligible rows that come first, and those that the budget falls back on."""
+    standing = pl.DataFrame({"priority": preference.priority, "lot": case.candidates.lots})
+    by_standing = pl.arg_sort_by("priority", "lot", maintain_order=True)
+    order = standing.select(by_standing).to_series().to_numpy().astype(np.int64)
+    order = order[eligible[order]]
+    outside, repeats = case.outside[order], case.repeats[order]
+    if case.bulk is not None:  # of those outside, and of repeats, the nearest first
+        distance = np.where(case.outside, np.round(case.bulk.distance, 9), -np.inf)[order]
+        by_distance = np.argsort(distance, kind="stable")
+        order, outside, repeats = order[by_distance], outside[by_distance], repeats[by_distance]
+    last = np.concatenate([order[~repeats & outside], order[repeats]])
+    return order[~repeats & ~outside], last
 
 
 def _drawn(

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from euds.errors import MissingExtraError, OptionError
+from euds.errors import OptionError
 from euds.pool.pool import Pool, Texts
 from euds.selection.near_duplicates import near_duplicates_of, stand_ins
 
@@ -131,14 +131,10 @@ def _stand_ins_within(vectors: NDArray[np.float32]) -> Numbers:
 def _clusters(vectors: NDArray[np.float32]) -> NDArray[np.int32]:
     if len(vectors) <= _MOST_COMPARED:
         return np.zeros(len(vectors), dtype=np.int32)
-    try:
-        from sklearn.cluster import MiniBatchKMeans
-        from sklearn.exceptions import ConvergenceWarning
-        from threadpoolctl import threadpool_limits
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            "scikit-learn", extra="train", purpose="near-duplicates by sentence vectors"
-        ) from error
+    from sklearn.cluster import MiniBatchKMeans
+    from sklearn.exceptions import ConvergenceWarning
+    from threadpoolctl import threadpool_limits
+
     number = math.ceil(len(vectors) / _ROWS_PER_CLUSTER)
     model = MiniBatchKMeans(number, batch_size=10_000, n_init=1, random_state=0)
     with threadpool_limits(limits=1), warnings.catch_warnings():

@@ -465,5 +465,6 @@ def request_of(settings: Mapping[str, Any], rule: Rule, *, pool_rows: int) -> di
         "near_duplicates": settings["near_duplicates"],
         "quota": settings["quota"],
         "guards": settings["guards"],
+        "keep_unusable": settings.get("keep_unusable", False),
         "soft": settings["soft"],
     }

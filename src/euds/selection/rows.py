@@ -129,14 +129,23 @@ def with_ranks(
     return rows
 
 
-def with_completeness(rows: pl.DataFrame, scores: Sequence[str]) -> pl.DataFrame:
+def with_completeness(
+    rows: pl.DataFrame, scores: Sequence[str], *, one_will_do: bool = False
+) -> pl.DataFrame:
     """Add ``lacks``, why a row cannot be judged (null if it can), and ``complete``, that it can.
 
-    Rows lack a score, or a label where there is a column of labels; or they were taken out.
+    Rows lack a score, or all of them where one will do; or a label where there is a column of
+    labels; or they were taken out.
     """
+    missing = [pl.col(name).is_null() for name in scores]
+    if one_will_do:
+        missing = [pl.all_horizontal(missing)] * len(missing)
     lacking = [
         pl.col("taken_out"),
-        *(pl.when(pl.col(name).is_null()).then(pl.lit(f"unscored {name}")) for name in scores),
+        *(
+            pl.when(one).then(pl.lit(f"unscored {name}"))
+            for name, one in zip(scores, missing, strict=True)
+        ),
     ]
     if "label" in rows.columns:
         lacking.append(pl.when(pl.col("label").is_null()).then(pl.lit("no label")))

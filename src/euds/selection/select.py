@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from euds.errors import OptionError
 from euds.pool.pool import Pool, Texts
 from euds.progress import default_progress
-from euds.scoring.scores import ScoreTable, canonical_score
+from euds.scoring.scores import ScoreTable, canonical_score, scorer_of
 from euds.scoring.vectors import Vectors
+from euds.selection.bulk import SCORES, Bulk, bulk_of
 from euds.selection.deciding import NEAR_DUPLICATE, Case, Decision, decide
 from euds.selection.diagnosis import MOST_TIES, diagnose
 from euds.selection.groups import LANGUAGE, OPTION, check_column, groups_of, is_label
@@ -49,6 +50,7 @@ from euds.selection.rules.registry import Rule
 from euds.selection.selection import Selection
 from euds.selection.sentence_vectors import vectors_for
 from euds.selection.spending import rows_left
+from euds.selection.usability import usability_of, usability_warnings
 
 __all__ = ["DEFAULT_KEEP", "check_request", "select"]
 
@@ -69,6 +71,7 @@ def select(
     against: Against = (),
     quota: str | None = None,
     guards: bool = True,
+    keep_unusable: bool = False,
     soft: bool = False,
     use_labels: bool = False,
     seed: int = 0,
@@ -112,6 +115,9 @@ def select(
     guards : bool
         Whether, without a quota, a subset that leans to a language or to an answer of the model is
         selected again with the pool's shares.
+    keep_unusable : bool
+        Whether rows outside the bulk of the pool (`euds.selection.bulk`) are kept like any others.
+        If not, the rules ``auto`` and ``igse-joint`` keep them last of all.
     soft : bool
         Whether rows are drawn with probabilities that fall off from the middle, and are nowhere
         zero, instead of kept inside an interval.
@@ -172,8 +178,15 @@ def select(
     rows = take_out(rows, rows_against(pool, against), table.frame.drop("id").columns)
     names, left_out = _scores_to_rank(chosen, entropies, table, rows)
     rows = with_ranks(rows, names, length_free=chosen.length_free)
-    rows = with_completeness(rows, [*names, *raw])
-    case, shown = _case(request, rows, names, pool, seed=seed, vectors=made, target=target)
+    in_bulk = [name for name in _scores_of_bulk(entropies) if name in rows.columns]
+    if chosen.one_score_will_do and in_bulk and not raw:
+        rows = with_completeness(rows, in_bulk, one_will_do=True)
+    else:
+        rows = with_completeness(rows, [*names, *raw])
+    case, bulk, shown = _case(
+        request, rows, names, pool, in_bulk,
+        keep_unusable=keep_unusable, seed=seed, vectors=made, target=target,
+    )  # fmt: skip
     decision = _by_quota(request, case, pool, shown)
     languages, leaning = _leaning(request, case, decision, pool) if guards else (None, [])
     if leaning and (groups := _groups_to_guard(leaning, case, pool)) is not None:
@@ -199,6 +212,7 @@ def select(
         "against": against_names(against),
         "quota": quota,
         "guards": guards,
+        "keep_unusable": keep_unusable,
         "soft": soft,
         "seed": seed,
         "uses_labels": uses_labels,
@@ -211,12 +225,14 @@ def select(
     )
     if without_vectors is not None:
         diagnosis["warnings"].append(
-            f"no window was looked for, and rows were drawn from all but the ends: there are no "
+            f"rows were drawn from all of the bulk and not alike from its clusters: there are no "
             f"sentence vectors, since {without_vectors}"
         )
+    diagnosis["usability"] = usability_of(rows, bulk, decision.kept, pool)
     diagnosis["warnings"] += _warnings(request, case, decision, pool, leaning)
+    diagnosis["warnings"] += usability_warnings(diagnosis["usability"], used=case.bulk is not None)
     diagnosis.update(case.preference.notes)
-    frame = _selection_frame(pool, case, decision)
+    frame = _selection_frame(pool, case, bulk, decision)
     return Selection(pool, frame, settings, diagnosis)
 
 
@@ -247,7 +263,7 @@ def _of_use(table: ScoreTable, request: Request, entropies: Sequence[str]) -> Sc
     used = {
         *([canonical_score(name) for name in entropies] if ranked is None else ranked),
         *(one.column for one in request.intervals),
-        *("id", "words", "ge_tokens", OPTION),
+        *("id", "words", "ge_tokens", OPTION, *SCORES),
     }
     return ScoreTable(table.frame.select(name for name in table.frame.columns if name in used))
 
@@ -298,12 +314,14 @@ def _case(
     rows: pl.DataFrame,
     names: Sequence[str],
     pool: Pool,
+    in_bulk: Sequence[str],
     *,
+    keep_unusable: bool,
     seed: int,
     vectors: Vectors | None,
     target: Texts | None,
-) -> tuple[Case, NDArray[np.float32] | None]:
-    """Let the rule put the candidates in order; return also their vectors, if there is a need."""
+) -> tuple[Case, Bulk | None, NDArray[np.float32] | None]:
+    """Let the rule put the candidates in order; return also the bulk and, if needed, vectors."""
     complete = complete_of(rows.drop("id", "taken_out", "lacks"))
     shown = None
     if vectors is not None and request.vectors_for is not None:
@@ -323,16 +341,25 @@ def _case(
         else:
             stand_in[among] = among[stand_ins_by_words(some, pool)]
     rule = request.rule
+    distinct = is_open & (stand_in == np.arange(complete.height))
+    lots = drawn_lots(complete, seed)
+    bulk = bulk_of(
+        {name: numbers_of(complete, name) for name in in_bulk},
+        fitted=(distinct | stays),
+        lots=drawn_lots(complete, 0),  # where the bulk lies does not depend on the seed
+    )
+    sorts_out = bulk is not None and rule.usable_first and not keep_unusable
     candidates = Candidates(
-        open=is_open & (stand_in == np.arange(complete.height)),
+        open=distinct & bulk.inside if bulk is not None and sorts_out else distinct,
+        distinct=distinct,
+        distance=None if bulk is None else bulk.distance,
         stays=stays,
         keep=rows_left(rows, request.budget, pool_rows=len(pool)),
-        lots=drawn_lots(complete, seed),
+        lots=lots,
         seed=seed,
         ranks={name: complete[f"rank_{name}"].to_numpy() for name in names},
         vectors=shown if "vectors" in rule.takes else None,
         labels=tuple(complete["label"]) if rule.uses_labels else None,
-        options=_options(complete) if "options" in rule.takes else None,
         values={name: numbers_of(complete, name) for name in names if "values" in rule.needs},
         texts=_whole_texts(pool.texts, complete["key"]) if "texts" in rule.needs else None,
         target=None if target is None else tuple(target.whole),
@@ -346,15 +373,15 @@ def _case(
         budget=request.budget,
         pool_rows=len(pool),
         soft=request.soft,
+        bulk=bulk if sorts_out else None,
     )
-    return case, shown
+    return case, bulk, shown
 
 
-def _options(complete: pl.DataFrame) -> Numbers | None:
-    """Return the model's own answers as numbers, None where it was not asked for any."""
-    if OPTION not in complete.columns:
-        return None
-    return complete[OPTION].rank("dense").fill_null(0).cast(pl.Int64).to_numpy()
+def _scores_of_bulk(entropies: Sequence[str]) -> list[str]:
+    """Return the scores that the bulk may be found by: those of the entropies that are combined."""
+    scorers = {scorer_of(name) for name in entropies}
+    return [name for name in SCORES if scorer_of(name) in scorers]
 
 
 def _whole_texts(texts: Texts, keys: pl.Series) -> tuple[str, ...]:
@@ -444,12 +471,13 @@ def _warnings(
     return warnings
 
 
-def _selection_frame(pool: Pool, case: Case, decision: Decision) -> pl.DataFrame:
+def _selection_frame(pool: Pool, case: Case, bulk: Bulk | None, decision: Decision) -> pl.DataFrame:
     """Spread the decisions over the pool's rows; what is no candidate is a duplicate of one."""
     rows, judged = case.rows, case.preference.judged
     complete = rows["complete"].to_numpy()
     for name in judged.keys() & {
         "igse",
+        "igse_joint",
         "el2n",
         "moderate",
         "agreement",
@@ -457,11 +485,17 @@ def _selection_frame(pool: Pool, case: Case, decision: Decision) -> pl.DataFrame
         ranks = np.full(rows.height, np.nan)
         ranks[complete] = judged[name]
         rows = rows.with_columns(pl.Series(f"rank_{name}", ranks).fill_nan(None))
+    distance = np.full(rows.height, np.nan)
+    far = np.zeros(rows.height, dtype=bool)
+    if bulk is not None:
+        distance[complete], far[complete] = bulk.distance, bulk.far
     decided = rows.select(
         pl.Series("kept", decision.kept),
         decision.reason.alias("reason"),
         pl.col("^rank_.*$"),
         pl.Series("inclusion", decision.inclusion),
+        pl.Series("distance", distance).fill_nan(None),
+        pl.Series("unusable", far),
     )
     # By place and not by a join, which would take as much memory again.
     place = np.full(len(pool), -1)
@@ -475,6 +509,7 @@ def _selection_frame(pool: Pool, case: Case, decision: Decision) -> pl.DataFrame
             kept=pl.col("kept").fill_null(value=False),
             reason=pl.when(is_candidate).then("reason").otherwise(pl.lit("duplicate")),
             inclusion=pl.col("inclusion").fill_null(0.0),
+            unusable=pl.col("unusable").fill_null(value=False),
             duplicate_of=_stands_for(pool, case, decision, ~is_candidate),
         )
     )

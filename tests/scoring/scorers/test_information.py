@@ -24,6 +24,7 @@ SCHEMA = {
     "ie": pl.Float64,
     "ie_plugin": pl.Float64,
     "ie_norm": pl.Float64,
+    "ie_char": pl.Float64,
     "words": pl.Int64,
     "ie_cut": pl.Boolean,
     "ie_reason": pl.String,

@@ -1,4 +1,4 @@
-"""The automatic rule: strata, windows, the two criteria, and the search."""
+"""The automatic rules: strata, windows, the criterion, and the search."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ import pytest
 from euds.scoring.scores import ScoreTable
 from euds.selection.rules.automatic import automatic, automatic_with_labels, with_combinations
 from euds.selection.rules.clustering import interleaved, strata_of
-from euds.selection.rules.criteria import Coverage, Draws, mean_variance, reduced, search
+from euds.selection.rules.criteria import Draws, reduced, search
 from euds.selection.rules.preference import Candidates
 from euds.selection.rules.probe_accuracy import ProbeAccuracy
 from euds.selection.rules.ranks import mid_ranks
@@ -89,16 +89,6 @@ def test_every_window_has_room_for_the_budget(keep):
         assert window.high - window.low >= min(1, 1.25 * keep) - 1e-9
     widest = windows_over(["ie"], keep)[0]
     assert (widest.low, widest.high) in [(EDGE, 1 - EDGE), (0.0, 1.0)]
-
-
-def test_mean_variance_is_that_of_the_posterior():
-    rng = np.random.default_rng(1)
-    features, chosen = rng.normal(size=(50, 6)), np.arange(12)
-    # By brute force: the covariance of the weights, then the variance of each prediction.
-    rows = features[chosen]
-    covariance = np.linalg.inv(rows.T @ rows + 2.0 * np.eye(6))
-    expected = np.mean([x @ covariance @ x for x in features])
-    assert mean_variance(features, chosen, penalty=2.0) == pytest.approx(expected)
 
 
 def test_reducing_changes_no_product_where_all_axes_are_kept():
@@ -196,48 +186,21 @@ def test_a_class_of_few_rows_counts_for_less():
     assert np.mean(worths) == pytest.approx(50, abs=12)
 
 
-def test_the_second_look_at_coverage_is_on_other_draws(monkeypatch):
-    vectors, _, _ = blobs(200)
-    draws = Draws({"ie": np.linspace(0, 1, 200)}, np.zeros(200, dtype=np.int64), 0.1, 0)
-    numbers, draw = [], Draws.draw
-
-    def watched(self, window, among, number):
-        numbers.append(number)
-        return draw(self, window, among, number)
-
-    monkeypatch.setattr(Draws, "draw", watched)
-    coverage = Coverage(draws, vectors.astype(float), None)
-    window = Window("ie", 0.1, 0.9)
-    for number in range(coverage.rounds):
-        coverage.worth(window, number)
-    searched = set(numbers)
-    numbers.clear()
-    coverage.gains([window], Window("ie", 0.02, 0.98))
-    assert len(set(numbers)) == 8
-    assert not set(numbers) & searched
-
-
 def test_of_many_draws_the_best_is_used():
     vectors, labels, _ = blobs(400, wrong=0.1)
     ranks = {"ie": np.random.default_rng(0).random(400)}
-    for classes, found in ((None, Coverage), (labels, ProbeAccuracy)):
-        draws = Draws(ranks, np.zeros(400, dtype=np.int64), 0.03, 0, classes)
-        features = vectors.astype(float)
-        criterion = found(draws, features, None) if found is Coverage else found(draws, features)
-        window = Window("ie", 0.02, 0.98)
-        used, number = criterion.best_draw([window])
-        everything = np.arange(400)
-        ridge = Ridge(features, labels, 1.0)
+    draws = Draws(ranks, np.zeros(400, dtype=np.int64), 0.03, 0, labels)
+    features = vectors.astype(float)
+    window, everything = Window("ie", 0.02, 0.98), np.arange(400)
+    used, number = ProbeAccuracy(draws, features).best_draw([window])
+    ridge = Ridge(features, labels, 1.0)
 
-        def worth(rows, *, by_coverage=classes is None, ridge=ridge):
-            rest = np.setdiff1d(np.arange(400), rows)
-            if by_coverage:
-                return -mean_variance(ridge.features, rows)
-            return np.mean(ridge.right(rows, rest))
+    def worth(rows):
+        return np.mean(ridge.right(rows, np.setdiff1d(everything, rows)))
 
-        worths = [worth(draws.draw(window, everything, one)) for one in range(20)]
-        assert used == window
-        assert worth(draws.draw(used, everything, number)) > np.quantile(worths, 0.7)
+    worths = [worth(draws.draw(window, everything, one)) for one in range(20)]
+    assert used == window
+    assert worth(draws.draw(used, everything, number)) > np.quantile(worths, 0.7)
 
 
 def test_where_rows_count_alike_rare_classes_are_drawn_less_often():
@@ -278,16 +241,10 @@ def test_rare_classes_are_drawn_more_often_where_that_teaches_more():
     assert len(np.unique(preference.drawn_from[kept])) == 3
 
 
-@pytest.mark.parametrize("by_labels", [False, True])
-def test_the_draw_that_is_kept_is_the_one_that_was_judged_best(monkeypatch, by_labels):
+def test_the_draw_that_is_kept_is_the_one_that_was_judged_best(monkeypatch):
     vectors, labels, _ = blobs(500, wrong=0.2)
     closed = np.arange(500) % 7 == 0
     pool = candidates(vectors, 40, open=~closed, labels=tuple(map(str, labels)))
-    if not by_labels:  # so that a window is found: where none is, no draw from it is judged
-        vectors = unit_vectors(500, 32)
-        vectors[:333] = vectors[0]
-        high = np.random.default_rng(0).random(500) + (np.arange(500) >= 333)
-        pool = replace(pool, vectors=vectors, ranks={"ge": mid_ranks(high)})
     draw, judged = Draws.draw, []
 
     def watched(self, window, among, number):
@@ -295,7 +252,7 @@ def test_the_draw_that_is_kept_is_the_one_that_was_judged_best(monkeypatch, by_l
         judged.append(((window, number), len(among), rows))
         return rows
 
-    best = ProbeAccuracy.best_draw if by_labels else Coverage.best_draw
+    best = ProbeAccuracy.best_draw
 
     def watched_best(self, windows):
         judged.clear()
@@ -305,9 +262,8 @@ def test_the_draw_that_is_kept_is_the_one_that_was_judged_best(monkeypatch, by_l
 
     chosen: list[np.ndarray] = []
     monkeypatch.setattr(Draws, "draw", watched)
-    monkeypatch.setattr(ProbeAccuracy if by_labels else Coverage, "best_draw", watched_best)
-    rule = automatic_with_labels if by_labels else automatic
-    kept = np.argsort(rule(pool).priority, kind="stable")[:40]
+    monkeypatch.setattr(ProbeAccuracy, "best_draw", watched_best)
+    kept = np.argsort(automatic_with_labels(pool).priority, kind="stable")[:40]
     assert set(kept) == set(np.flatnonzero(~closed)[chosen[0]])
 
 
@@ -340,43 +296,6 @@ def test_labels_that_are_wrong_are_left_out_where_there_are_many():
     assert is_wrong[free].mean() > 0.2
 
 
-def test_a_window_is_found_where_the_rest_of_the_pool_is_all_alike():
-    # Two thirds of the rows say the same; they have the low ranks of a score.
-    rng = np.random.default_rng(0)
-    vectors = unit_vectors(900, 32)
-    vectors[:600] = vectors[0]
-    ranks = {"ge": mid_ranks(np.concatenate([rng.random(600), 1 + rng.random(300)]))}
-    preference = automatic(candidates(vectors, 90, ranks=ranks))
-    found = preference.notes["search"]
-    assert found["criterion"] == "coverage"
-    assert found["chosen"]["low"] > 0.3
-    assert found["gain"] > 2
-    # Every row inside comes before every row outside, and of those the nearest first.
-    window = Window(**found["chosen"])
-    inside = window.holds(ranks)
-    assert preference.priority[inside].max() < preference.priority[~inside].min()
-    by_priority = np.argsort(preference.priority[~inside])
-    assert (np.diff(window.distance(ranks)[~inside][by_priority]) >= 0).all()
-
-
-def test_a_window_is_found_where_only_two_entropies_together_tell_rows_apart():
-    # Most rows say the same. The others are where what ie has too much ge has too little: neither
-    # alone tells which they are, and with se it is told less well.
-    rng = np.random.default_rng(0)
-    scores = {name: rng.normal(size=1200) for name in ("ie", "ge", "se")}
-    both = scores["ie"] + scores["ge"]
-    vectors = unit_vectors(1200, 32)
-    vectors[np.abs(both) > np.quantile(np.abs(both), 0.2)] = vectors[0]
-    ranks = {name: mid_ranks(one) for name, one in scores.items()}
-    found = automatic(candidates(vectors, 100, ranks=ranks)).notes["search"]
-    chosen = found["chosen"]
-    assert chosen["score"] == "ie+ge"
-    assert chosen["low"] > 0.3
-    assert chosen["high"] < 0.7
-    names = {one["score"] for one in found["profile"]}
-    assert names == {"igse", "ie", "ge", "se", "ie+ge", "ie+se", "ge+se"}
-
-
 def test_a_pair_is_the_combined_entropy_of_the_two():
     rng = np.random.default_rng(2)
     pool = make_pool([f"text number {row}" for row in range(300)])
@@ -395,47 +314,6 @@ def test_of_four_entropies_no_pairs_are_made():
     assert list(with_combinations(ranks)) == ["igse", *ranks]
 
 
-def test_windows_are_parts_of_the_rows_that_an_interval_leaves():
-    vectors, _, _ = blobs(1000)
-    ranks = {"ie": mid_ranks(np.arange(1000.0))}
-    is_open = ranks["ie"] < 0.1
-    preference = automatic(candidates(vectors, 20, ranks=ranks, open=is_open))
-    search = preference.notes["search"]
-    assert (search["chosen"]["low"], search["chosen"]["high"]) == (EDGE, 1 - EDGE)
-    # Of the 100 open rows the outer four are outside; by the pool's ranks it would be twenty.
-    assert (preference.priority < 1).sum() == 96
-    assert is_open[preference.priority < 1].all()
-
-
-def test_where_scores_mean_nothing_no_window_is_used():
-    for seed in range(10):
-        rng = np.random.default_rng(seed)
-        ranks = {"ie": mid_ranks(rng.normal(size=400)), "ge": mid_ranks(rng.normal(size=400))}
-        vectors, _, _ = blobs(400, seed=seed)
-        pool = candidates(vectors, 60, ranks=ranks)
-        chosen = automatic(pool).notes["search"]["chosen"]
-        assert (chosen["score"], chosen["low"], chosen["high"]) == ("igse", EDGE, 1 - EDGE)
-
-
-def test_where_no_window_is_used_scores_that_differ_a_little_keep_nearly_the_same_rows():
-    # Between thirty draws that are nearly as good as one another no score decides.
-    vectors = unit_vectors(600, 24)
-    rng = np.random.default_rng(1)
-    scores = {"ie": rng.normal(size=600), "ge": rng.normal(size=600)}
-
-    def kept(spread: float) -> set[int]:
-        ranks = {
-            name: mid_ranks(one + rng.normal(size=600) * spread) for name, one in scores.items()
-        }
-        preference = automatic(candidates(vectors, 100, ranks=ranks))
-        assert preference.notes["search"]["chosen"]["score"] == "igse"
-        return set(np.argsort(preference.priority, kind="stable")[:100].tolist())
-
-    first = kept(0.0)
-    # The widest window leaves out 4 %: so much can change, and what takes its place.
-    assert min(len(first & kept(0.3)) for _ in range(10)) >= 90
-
-
 def test_what_is_said_to_be_gained_with_labels_is_nothing_where_labels_mean_nothing():
     gains = []
     for seed in range(10):
@@ -448,36 +326,10 @@ def test_what_is_said_to_be_gained_with_labels_is_nothing_where_labels_mean_noth
     assert abs(np.mean(gains)) < 5
 
 
-def test_a_window_that_gives_up_an_option_is_out_of_the_question():
-    rng = np.random.default_rng(0)
-    features, option = rng.normal(size=(400, 4)), np.repeat([0, 1], 200)
-    draws = Draws({"ie": np.linspace(0, 1, 400)}, np.zeros(400, dtype=np.int64), 0.1, 0)
-    guarded, free = Coverage(draws, features, option), Coverage(draws, features, None)
-    one_sided, both = Window("ie", 0.0, 0.4), Window("ie", 0.02, 0.98)
-    nothing = -100 * (features**2).sum(axis=1).mean()  # the variance before anything is learnt
-    assert guarded.worth(one_sided, 0) == pytest.approx(nothing)
-    assert free.worth(one_sided, 0) > nothing / 10
-    assert guarded.worth(both, 0) == free.worth(both, 0)
-
-
-def test_what_chance_makes_of_few_rows_is_no_leaning():
-    # Ten rows of five answers seldom have the pool's shares; that is no reason to refuse them.
-    rng = np.random.default_rng(0)
-    options = rng.integers(5, size=500)
-    features, window = rng.normal(size=(500, 4)), Window("ie", 0.0, 1.1)
-    nothing = -100 * (features**2).sum(axis=1).mean()
-    draws = Draws({"ie": np.linspace(0, 1, 500)}, np.zeros(500, dtype=np.int64), 0.02, 0)
-    coverage = Coverage(draws, features, options)
-    refused = [coverage.worth(window, one) == pytest.approx(nothing) for one in range(100)]
-    assert np.mean(refused) < 0.1
-    told = automatic(candidates(blobs(500)[0], 10, options=options)).notes["search"]
-    assert np.isfinite([told["gain"], *(one["gain"] for one in told["profile"])]).all()
-
-
 class Known:
     """A criterion whose truth is known: windows near a place are worth more."""
 
-    name = "coverage"
+    name = "probe"
     rounds = 8
     finalists = 2
     windows = windows_over(["ie"], 0.1)
@@ -515,19 +367,39 @@ def test_the_search_finds_the_best_window_and_does_not_believe_luck():
 
 def test_what_is_nothing_has_no_sign_of_a_loss():
     found = replace(search(Known(lucky=True)), gain=-0.04)
-    assert ": +0.0 % of the noise" in found.as_dict(found.widest)["sentence"]
+    assert ": +0.0 points of a probe" in found.as_dict(found.widest)["sentence"]
 
 
 def test_labels_that_are_no_classes_are_not_used():
     vectors, _, _ = blobs(300)
     pool = candidates(vectors, 50, labels=tuple(map(str, range(300))))
-    assert automatic_with_labels(pool).notes["search"]["criterion"] == "coverage"
+    assert automatic_with_labels(pool).notes == {}
+    assert (automatic_with_labels(pool).priority == automatic(pool).priority).all()
 
 
-def test_a_handful_of_rows_is_drawn_without_a_search():
-    preference = automatic(candidates(unit_vectors(40), 10))
-    assert preference.notes == {}
-    assert len(set(preference.priority.tolist())) > 10
+def test_rows_are_drawn_alike_from_all_clusters():
+    vectors, truth, _ = blobs(900, classes=3)
+    off = []
+    for seed in range(20):
+        pool = candidates(vectors, 90, seed=seed, lots=lots(900, seed))
+        kept = np.argsort(automatic(pool).priority, kind="stable")[:90]
+        off.append(np.bincount(truth[kept], minlength=3) - 90 * np.bincount(truth) / 900)
+    # Of rows drawn by lot alone the counts have a variance of 18.
+    assert np.mean(np.square(off)) < 12
+
+
+def test_a_rows_place_does_not_depend_on_which_others_are_usable():
+    vectors, _, _ = blobs(600)
+    pool = candidates(vectors, 60, distinct=np.ones(600, dtype=bool))
+    is_usable = np.arange(600) % 3 > 0
+    some = automatic(replace(pool, open=is_usable)).priority
+    assert (some == automatic(pool).priority).all()
+
+
+def test_without_vectors_the_lots_decide():
+    pool = replace(candidates(unit_vectors(40), 10), vectors=None)
+    kept = np.argsort(automatic(pool).priority, kind="stable")[:10]
+    assert set(kept) == set(np.argsort(pool.lots)[:10])
 
 
 def test_what_was_searched_is_in_the_diagnosis():

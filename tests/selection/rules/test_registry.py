@@ -96,7 +96,7 @@ def test_every_dropped_row_has_a_reason_and_no_kept_row_has(rule):
     assert frame.filter("kept")["reason"].drop_nulls().is_empty()
     reasons = set(frame.filter(~pl.col("kept"))["reason"])
     assert None not in reasons
-    scores = ("above", "below")
+    scores = ("above", "below", "unusable: ")
     assert all(one in REASONS or one == "duplicate" or one.startswith(scores) for one in reasons)
 
 

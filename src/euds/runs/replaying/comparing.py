@@ -134,17 +134,18 @@ def compare_columns(
 ) -> dict[str, ColumnDifference]:
     """Compare two tables of the same samples, column by column.
 
-    A column that only one of them has differs in every row.
+    A column that is not there again differs in every row; one that was not there before, as in a run
+    of an earlier version, is nothing to compare.
     """
     ids = stored.frame.select("id")
     here = ids.join(again.frame, on="id", how="left", maintain_order="left")
     mode = stored.provenance.get("se", {}).get("mode")
     found = {}
-    for name in dict.fromkeys((*stored.frame.columns, *again.frame.columns)):
+    for name in stored.frame.columns:
         if name == "id":
             continue
         tolerance = tolerance_of(name, precision, is_drawn=mode != "label")
-        if name in stored.frame.columns and name in here.columns:
+        if name in here.columns:
             found[name] = _compared(stored.frame[name], here[name], tolerance)
         else:
             found[name] = ColumnDifference(None, ids.height, ids.height, tolerance, is_within=False)

@@ -229,7 +229,7 @@ _SETTINGS: _Shape = {
 _SCORING: _Shape = {"scores": [str], "settings": _SETTINGS, "precision": _TEXT, "models": dict}
 _SELECTING: _Shape = {
     **dict.fromkeys(("from", "rule", "quota"), _TEXT),
-    **dict.fromkeys(("soft", "guards"), bool),
+    **dict.fromkeys(("soft", "guards", "keep_unusable?"), bool),
     **{"keep": (str, int, float, None), "keep_tokens": (int, None), "seed": int},
     **{"interval": (str, [str], None), "entropies": [str], "always_keep": [str]},
     **{"near_duplicates": str, "against": [_OTHER], "target": (_OTHER, None)},

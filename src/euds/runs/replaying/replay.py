@@ -36,7 +36,7 @@ _REPLAY_VERSION = 1
 _PARTS = ("reading", "scoring")
 _SELECTING = (
     *("rule", "keep", "keep_tokens", "interval", "entropies", "near_duplicates", "quota"),
-    *("soft", "use_labels", "always_keep", "guards", "seed"),
+    *("soft", "use_labels", "always_keep", "guards", "keep_unusable", "seed"),
 )
 
 

@@ -24,6 +24,7 @@ from euds.pool.pool import Texts, text_key
 from euds.pool.records import MOST_IN_MEMORY, TemporaryFile
 from euds.scoring import entropy
 from euds.scoring.scorers.base import Measure, ScoreColumns
+from euds.scoring.scorers.characters import CharacterCounts
 
 __all__ = ["WORD", "InformationScorer", "split_words"]
 
@@ -57,6 +58,7 @@ _BYTES_PER_CHUNK = 2_000_000
 _MOST_THREADS = 8  # each holds the words of one chunk
 # Words are shorter than this on average, so that the beginning of a long text is mostly enough.
 _CHARACTERS_PER_WORD = 10
+_CHARACTERS_COUNTED = 6  # of English a word and its space
 
 
 @dataclass(frozen=True)
@@ -75,10 +77,14 @@ class InformationScorer:
         Largely a measure of length.
     ``ie_norm``
         ``ie_plugin / ln(words)``, between 0 and 1.
+    ``ie_char``
+        Leave-one-out cross-entropy of the characters (`euds.scoring.scorers.characters`), lower
+        case, in nats per character: how unlike the pool's the spelling is. Six characters count for
+        each word that does.
     ``words``, ``ie_cut``
         Number of words counted, and whether the text had more.
     ``ie_reason``
-        Null, or why the three scores are null: texts with fewer than 4 words have none.
+        Null, or why the scores of words are null: texts with fewer than 4 words have none.
 
     Parameters
     ----------
@@ -126,11 +132,17 @@ class InformationScorer:
         keys = _keys_of(texts)
         is_first = keys["text_key"].is_first_distinct()
         pool, chunks = _Counts(), _ChunksAside()
+        characters = CharacterCounts(_CHARACTERS_COUNTED * self.max_tokens)
         count_chunk = partial(_count_chunk, max_words=self.max_tokens)
         for chunk in _mapped(count_chunk, _slices(texts, is_first)):
             chunks.add(pool.with_codes(chunk))
+        for some in _slices(texts, is_first):
+            characters.add(some)
         score_chunk = partial(_score_chunk, pool=pool, alpha=self.alpha)
         scores = pl.concat(_mapped(score_chunk, chunks))
+        spelt = _mapped(characters.cross_entropy, _slices(texts, is_first))
+        by_character = pl.Series("ie_char", np.concatenate(list(spelt)), nan_to_null=True)
+        scores = scores.insert_column(scores.columns.index("words"), by_character)
         if is_first.all():
             frame = keys.select("key").hstack(scores)
         else:

@@ -1,15 +1,11 @@
-"""The rules that need no interval from the user: they look for one, and know when not to.
+"""The rules that need no interval from the user.
 
-Windows of several widths and positions over each entropy and over combinations of them are compared
-by what draws from them are worth (`euds.selection.rules.criteria`): without labels by how well they
-cover the pool (`euds.selection.rules.criteria`), with labels by what a probe learns from them
-(`euds.selection.rules.probe_accuracy`). Where none is better than that, everything but the ends of
-IGSE is used.
+Both begin with the rows of the bulk (`euds.selection.bulk`) and draw alike from all clusters of
+sentence vectors, so that they have less of a draw's luck than random rows.
 
-Inside the window rows are drawn alike from all clusters of the vectors, and of several draws the
-one is taken that is worth most by the same criterion. So the fallback is no worse than random rows
-but for luck, of which it has less. Without vectors there is no search: the fallback is taken, and
-its rows are drawn from the whole of it.
+With labels, windows of several widths and positions over each entropy and over combinations of them
+are compared by what a probe learns from draws of them (`euds.selection.rules.probe_accuracy`).
+Where none is better, everything but the ends of IGSE is used; of several draws the best is taken.
 """
 
 from __future__ import annotations
@@ -20,8 +16,8 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from euds.selection.rules.clustering import some_rows, strata_of
-from euds.selection.rules.criteria import Coverage, Draws, reduced, search
+from euds.selection.rules.clustering import interleaved, some_rows, strata_of
+from euds.selection.rules.criteria import Draws, reduced, search
 from euds.selection.rules.middle import igse_ranks
 from euds.selection.rules.preference import Candidates, Preference, Ranks, no_preference, reasons_of
 from euds.selection.rules.probe_accuracy import AGREEMENT, ProbeAccuracy, agreement_ranks
@@ -42,8 +38,27 @@ Numbers = NDArray[np.int64]
 
 
 def automatic(candidates: Candidates) -> Preference:
-    """Prefer rows of the window that covers the pool best, drawn alike from all clusters."""
-    return _automatic(candidates, classes=None)
+    """Prefer rows drawn alike from all clusters; which of them are usable is told beforehand.
+
+    Clusters are made of all distinct rows, and their order is one of all of them. So whether a row
+    is drawn before another does not depend on which of the others are usable.
+    """
+    if not candidates.leaves_a_choice:
+        return no_preference(candidates.rows)
+    distinct = candidates.open if candidates.distinct is None else candidates.distinct
+    numbers = np.flatnonzero(distinct)
+    lots = candidates.lots[numbers]
+    strata = np.zeros(len(numbers), dtype=np.int64)
+    if candidates.vectors is not None:
+        strata = strata_of(
+            some_rows(candidates.vectors, numbers),
+            candidates.keep or max(1, round(_DEFAULT_KEEP * len(numbers))),
+            lots=lots,
+            seed=candidates.seed,
+        )
+    priority = np.ones(candidates.rows)
+    priority[numbers] = interleaved(strata, lots, seed=candidates.seed)
+    return replace(no_preference(candidates.rows), priority=priority)
 
 
 def automatic_with_labels(candidates: Candidates, *, balanced: bool = True) -> Preference:
@@ -63,14 +78,12 @@ def automatic_with_labels(candidates: Candidates, *, balanced: bool = True) -> P
         raise ValueError("this rule needs labels")
     names, classes = np.unique(np.array(candidates.labels, dtype=np.str_), return_inverse=True)
     usable = 2 <= len(names) <= _MOST_CLASSES
-    return _automatic(
-        candidates, classes=classes.astype(np.int64) if usable else None, balanced=balanced
-    )
+    if not usable:
+        return automatic(candidates)
+    return _taught(candidates, classes.astype(np.int64), balanced=balanced)
 
 
-def _automatic(
-    candidates: Candidates, *, classes: Numbers | None, balanced: bool = True
-) -> Preference:
+def _taught(candidates: Candidates, classes: Numbers, *, balanced: bool) -> Preference:
     if not candidates.leaves_a_choice:
         return no_preference(candidates.rows)
     numbers = np.flatnonzero(candidates.open)
@@ -96,16 +109,10 @@ def _automatic(
         return _preference(draws, widest, 0, candidates)
 
     some, features = draws.among(sample), reduced(candidates.vectors[sample])
-    criterion: Coverage | ProbeAccuracy
-    if classes is None:
-        options = None if candidates.options is None else candidates.options[sample]
-        criterion = Coverage(some, features, options)
-    else:
-        criterion = ProbeAccuracy(some, features, balanced=balanced)
+    criterion = ProbeAccuracy(some, features, balanced=balanced)
     found = search(criterion)
     window, number = criterion.best_draw(found.finalists)
-    if isinstance(criterion, ProbeAccuracy) and window.score == AGREEMENT:
-        assert classes is not None
+    if window.score == AGREEMENT:
         ridge = Ridge(reduced(candidates.vectors[numbers]), classes[numbers], criterion.penalty)
         own = np.full(candidates.rows, np.nan)
         own[numbers] = agreement_ranks(ridge, np.arange(len(numbers)), seed=candidates.seed)

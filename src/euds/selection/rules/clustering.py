@@ -8,7 +8,6 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from euds.errors import MissingExtraError
 from euds.selection.quotas import divided
 from euds.selection.rules.preference import places_by_lot
 
@@ -71,11 +70,6 @@ def clustered(
     shards: the rows are first put into clusters of some 5,000, those that came out larger than
     10,000 are cut by lot, and each shard is given its share of the clusters, one at least.
     Time then grows with the rows alone.
-
-    Raises
-    ------
-    MissingExtraError
-        If scikit-learn is not installed.
     """
     if len(vectors) <= MOST_AT_ONCE:
         labels, centres = _fitted(vectors, clusters, lots=lots, seed=seed)
@@ -121,14 +115,10 @@ def _fitted(
     vectors: Vectors, clusters: int, *, lots: Lots, seed: int
 ) -> tuple[NDArray[np.int32], Vectors]:
     """Return the cluster of each row, and the centres; by all rows."""
-    try:
-        from sklearn.cluster import KMeans
-        from sklearn.exceptions import ConvergenceWarning
-        from threadpoolctl import threadpool_limits
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            "scikit-learn", extra="train", purpose="making clusters of texts"
-        ) from error
+    from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
+    from threadpoolctl import threadpool_limits
+
     start = np.argsort(lots)[:clusters]
     model = KMeans(clusters, init=vectors[start], n_init=1, max_iter=_ITERATIONS, random_state=seed)
     # Several threads add up in any order, and the last digits would differ from run to run.

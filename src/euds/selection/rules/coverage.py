@@ -266,8 +266,6 @@ def k_means(candidates: Candidates) -> Preference:
     ------
     OptionError
         If the budget is no number of rows: there would be no number of clusters.
-    MissingExtraError
-        If scikit-learn is not installed.
     """
     if candidates.keep is None:
         raise needs_rows("k-means")

@@ -1,18 +1,12 @@
-"""What a subset is worth before any label is known, and the search for the best window by it.
+"""The search for the best window by what draws from it are worth.
 
-A subset is worth how well rows of the pool could be predicted by a linear model of the vectors that
-was trained on the subset. In Bayesian linear regression the variance of the prediction at x, in
-units of the noise, is ``x' (X'X + lambda I)^-1 x``; its mean over the pool is what I-optimal
-designs make small (Yu, Bi and Tresp 2006, "Active learning via transductive experimental design").
-A subset that leaves out a direction of the pool pays for it.
-
-The criterion that looks at labels is in `euds.selection.rules.probe_accuracy`.
+What a draw is worth by its labels is told by `euds.selection.rules.probe_accuracy`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -24,13 +18,11 @@ from euds.selection.rules.preference import Ranks
 from euds.selection.rules.windows import Window, windows_over
 
 __all__ = [
-    "Coverage",
     "Criterion",
     "Draws",
     "Search",
     "Trial",
     "best_of_draws",
-    "mean_variance",
     "reduced",
     "search",
 ]
@@ -39,14 +31,7 @@ Floats = NDArray[np.float64]
 Numbers = NDArray[np.int64]
 
 
-MOST_LEANING = 0.20
-"""The largest total variation between the model's own answers in pool and subset, above what chance
-makes of so many rows."""
-
 _DIMENSIONS = 128  # the first principal components: the rest are near the noise of a small subset
-_DRAWS = 30  # from the window that is used
-# Coverage is a means and not the end: less than so many per cent of the noise is no gain.
-_LEAST_GAIN = 2.0
 
 
 class Criterion(Protocol):
@@ -174,96 +159,6 @@ class Draws:
         return max(1, round(self.keep * len(among)))
 
 
-@dataclass(frozen=True)
-class Coverage:
-    """Label-free: minus the mean variance of a linear model over the pool; see this module.
-
-    Parameters
-    ----------
-    draws : Draws
-        How subsets are drawn.
-    features : ndarray of float64, shape (n, k)
-        The rows.
-    options : ndarray of int, shape (n,), or None
-        The answer that the language model finds likeliest for each row, as a number.
-    rounds : int
-        How often a window is judged at most.
-    """
-
-    draws: Draws
-    features: Floats
-    options: Numbers | None
-    rounds: int = 8
-
-    name = "coverage"
-    finalists = 1
-
-    @property
-    def windows(self) -> list[Window]:
-        """Every window over the ranks."""
-        return self.draws.windows()
-
-    def worth(self, window: Window, round_: int) -> float:
-        """Return the coverage of one draw: minus the mean variance, in per cent of the noise's."""
-        rows = self.draws.draw(window, np.arange(len(self.features)), round_)
-        leans = self.options is not None and _leans(self.options, rows)
-        # What is out of the question is worth as much as a draw of nothing.
-        return -100 * mean_variance(self.features, rows[:0] if leans else rows)
-
-    def gains(self, finalists: Sequence[Window], widest: Window) -> Floats:
-        """Return the gain in coverage of draws that `worth` did not make, shape ``(rounds,)``."""
-        later = range(self.rounds, 2 * self.rounds)
-        return np.array([self.worth(finalists[0], one) - self.worth(widest, one) for one in later])
-
-    def counts(self, gain: float, error: float) -> bool:
-        """Return whether it is two standard errors above zero, and worth speaking of."""
-        return gain > max(2 * error, _LEAST_GAIN)
-
-    def best_draw(self, windows: Sequence[Window]) -> tuple[Window, int]:
-        """Return the draw that covers the pool best.
-
-        Where only the widest window is left, draws from all rows are judged instead. The best of
-        many is hardly better than the next: if scores decided between them, rounding in another
-        place would be enough to draw quite other rows.
-        """
-        widest = self.windows[0]
-        if list(windows) != [widest]:
-            return best_of_draws(windows, _DRAWS, self.worth)
-        _, number = best_of_draws([replace(widest, low=0.0, high=np.inf)], _DRAWS, self.worth)
-        return widest, number
-
-
-def _leans(options: Numbers, rows: Numbers) -> bool:
-    """Return whether the shares of options in a subset are clearly not those of the pool."""
-    if not len(rows):
-        return False
-    count = int(options.max()) + 1
-    pool = np.bincount(options, minlength=count) / len(options)
-    kept = np.bincount(options[rows], minlength=count) / len(rows)
-    by_chance = np.sqrt((count - 1) / len(rows)) / 2  # an upper bound of the mean
-    return bool(np.abs(pool - kept).sum() / 2 > MOST_LEANING + by_chance)
-
-
-def mean_variance(features: Floats, rows: Numbers, *, penalty: float = 1.0) -> float:
-    """Return the mean variance of a linear model's predictions, in units of the noise.
-
-    ``mean over x of x' (X'X + penalty I)^-1 x`` with X the chosen rows and x each row of the pool.
-
-    Parameters
-    ----------
-    features : ndarray of float64, shape (n, k)
-        The pool.
-    rows : ndarray of int
-        The chosen rows.
-    penalty : float
-        The variance of the noise over that of the weights.
-    """
-    chosen = features[rows]
-    information = chosen.T @ chosen + penalty * np.eye(features.shape[1])
-    pool = features.T @ features / len(features)
-    return float(np.trace(np.linalg.solve(information, pool)))
-
-
 # The search for a window: many are compared, and the best is judged anew.
 #
 # Windows are compared by successive halving: all are judged once, the better third again, and so on
@@ -303,7 +198,7 @@ class Search:
 
     Parameters
     ----------
-    criterion : {"coverage", "probe"}
+    criterion : str
         What windows were compared by.
     trials : tuple of Trial
         Every window, in the order of the criterion's.
@@ -356,12 +251,8 @@ class Search:
 
     def _sentence(self, chosen: Window) -> str:
         """Return the outcome as a sentence for the user."""
-        unit, where = {
-            "coverage": ("% of the noise", "in the variance of a linear model, on other draws"),
-            "probe": ("points", "of a probe on rows set apart"),
-        }[self.criterion]
         shown = round(self.gain, 1) + 0.0  # no -0.0
-        gain = f"{shown:+.1f} {unit} {where} (standard error {self.error:.1f})"
+        gain = f"{shown:+.1f} points of a probe on rows set apart (standard error {self.error:.1f})"
         if self.finalists != (self.widest,):
             return f"of {len(self.trials):,} windows {chosen} is used: {gain}"
         return (

@@ -21,6 +21,7 @@ __all__ = [
     "instruction_difficulty",
     "lowest_first",
     "middle_of",
+    "nearest_to_the_bulk",
 ]
 
 Floats = NDArray[np.float64]
@@ -60,6 +61,18 @@ def igse_dist(ranks: Ranks) -> Preference:
     """Prefer rows close to the middle of all entropies together, by Euclidean distance."""
     distance, reason = _distance_from_middle(ranks, lambda table: np.sqrt((table**2).mean(axis=0)))
     return Preference(distance, reason, {"igse_dist": mid_ranks(distance)})
+
+
+def nearest_to_the_bulk(candidates: Candidates) -> Preference:
+    """Prefer the smallest robust distance; as `igse_dist` where no bulk was found."""
+    if candidates.distance is None:
+        return igse_dist(candidates.ranks)
+    distance = np.nan_to_num(np.round(candidates.distance, 9), nan=np.inf)
+    return Preference(
+        distance,
+        same_reason("edge of the bulk", candidates.rows),
+        {"igse_joint": mid_ranks(np.where(np.isfinite(distance), distance, np.nan))},
+    )
 
 
 def _distance_from_middle(

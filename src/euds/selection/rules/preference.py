@@ -56,9 +56,11 @@ class Candidates:
         Each text with its context after it; None for a rule that does not need them.
     target : tuple of str or None
         Texts like those that matter to the user; None for a rule that does not need them.
-    options : ndarray of int, shape (n,), or None
-        The answer that the language model itself finds likeliest for each row, as a number; None
-        where the pool was not scored that way. No label has a part in it.
+    distinct : ndarray of bool, shape (n,), or None
+        The rows that would be open were it not for the bulk; None where these are the open ones.
+    distance : ndarray of float, shape (n,), or None
+        How far each row is from the middle of the bulk, see `euds.selection.bulk`; None where no
+        bulk was found.
     """
 
     open: Bools
@@ -72,7 +74,8 @@ class Candidates:
     values: Ranks = field(default_factory=dict)
     texts: tuple[str, ...] | None = None
     target: tuple[str, ...] | None = None
-    options: NDArray[np.int64] | None = None
+    distinct: Bools | None = None
+    distance: Floats | None = None
 
     @property
     def rows(self) -> int:

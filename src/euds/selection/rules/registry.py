@@ -36,6 +36,7 @@ from euds.selection.rules.middle import (
     instruction_difficulty,
     lowest_first,
     middle_of,
+    nearest_to_the_bulk,
 )
 from euds.selection.rules.preference import Candidates, Preference, no_preference
 from euds.selection.rules.resampling import dsir
@@ -43,7 +44,7 @@ from euds.selection.rules.semantic_duplicates import semdedup
 
 __all__ = ["REASONS", "RULES", "Rule", "rule_descriptions", "rule_named"]
 
-Need = Literal["vectors", "labels", "values", "texts", "target", "options"]
+Need = Literal["vectors", "labels", "values", "texts", "target"]
 
 
 @dataclass(frozen=True)
@@ -60,9 +61,8 @@ class Rule:
         From `Candidates` to a `Preference`.
     scores : tuple of str or None
         The score columns it needs; None takes the entropies that the caller combines.
-    needs : frozenset of {"vectors", "labels", "values", "texts", "target", "options"}
-        What it needs beside ranks, and is therefore shown; ``values`` are those of its scores,
-        ``options`` the model's own answers.
+    needs : frozenset of {"vectors", "labels", "values", "texts", "target"}
+        What it needs beside ranks, and is therefore shown; ``values`` are those of its scores.
     is_better_with : frozenset of the same
         What it is shown too where it is to be had, and can do without.
     is_draw : bool
@@ -71,6 +71,8 @@ class Rule:
         Whether only a budget in rows will do: the rule gives a set of that size, not an order.
     length_free : bool
         Whether the dependence on length is taken out of its scores before they are ranked.
+    usable_first : bool
+        Whether rows outside the bulk (`euds.selection.bulk`) come after all others.
     """
 
     name: str
@@ -82,11 +84,17 @@ class Rule:
     is_draw: bool = False
     needs_rows: bool = False
     length_free: bool = True
+    usable_first: bool = False
 
     @property
     def takes(self) -> frozenset[Need]:
         """All that it is shown beside ranks."""
         return self.needs | self.is_better_with
+
+    @property
+    def one_score_will_do(self) -> bool:
+        """Whether a row that lacks some of the scores is judged by the others."""
+        return self.usable_first and not self.uses_labels
 
     @property
     def uses_labels(self) -> bool:
@@ -132,12 +140,20 @@ RULES = {
     for rule in (
         Rule(
             "auto",
-            "rows alike from all clusters of sentence vectors, in a window of an entropy if one "
-            "covers the pool better",
+            "rows alike from all clusters of sentence vectors, out of the bulk of all entropies "
+            "at once",
             automatic,
             scores=None,
-            is_better_with=frozenset({"vectors", "options"}),
+            is_better_with=frozenset({"vectors"}),
             is_draw=True,
+            usable_first=True,
+        ),
+        Rule(
+            "igse-joint",
+            "the rows closest to the middle of all entropies at once, by robust distance",
+            nearest_to_the_bulk,
+            scores=None,
+            usable_first=True,
         ),
         Rule(
             "auto-labels",
@@ -146,6 +162,7 @@ RULES = {
             scores=None,
             needs=frozenset({"vectors", "labels"}),
             is_draw=True,
+            usable_first=True,
         ),
         Rule(
             "auto-labels-plain",
@@ -154,6 +171,7 @@ RULES = {
             scores=None,
             needs=frozenset({"vectors", "labels"}),
             is_draw=True,
+            usable_first=True,
         ),
         Rule(
             "igse",
@@ -276,6 +294,7 @@ REASONS = {
     "unlike the target": "because by the words of the target other rows were likelier in the draw",
     "no label": "because it has no label, which the rule or the quota needs",
     "not drawn": "because the draw passed it over: rows near the middle were likelier to be drawn",
+    "edge of the bulk": "because it lies at the edge of the bulk, where unusable rows lie too",
     "over budget": "because the budget was full: among rows of equal standing a seeded draw "
     "decides",
 }
