@@ -282,15 +282,17 @@ def test_a_run_can_lose_its_texts_later(tmp_path, models):
         assert not path.name.startswith("subset")
 
 
-@pytest.mark.parametrize("change", ["gone", "other rows", "an other order"])
+@pytest.mark.parametrize("change", ["gone", "other rows", "other texts", "an other order"])
 @pytest.mark.parametrize("command", ["select", "stability"])
 def test_what_needs_texts_needs_the_input_of_the_run(tmp_path, models, change, command):
     place = Work(tmp_path, models).place
-    place.euds("run", INPUT, *TOY, "--max-rejected", 0.1, "--rule", "igse",
+    place.euds("run", INPUT, *TOY, "--id", "more", "--max-rejected", 0.1, "--rule", "igse",
                "--no-texts", "--no-report", "--out", "run")  # fmt: skip
     lines = (place / INPUT).read_text().splitlines(keepends=True)
     if change == "gone":
         (place / INPUT).unlink()
+    elif change == "other texts":  # under the same ids
+        (place / INPUT).write_text("".join(lines).replace(f"{mark('text')}0.", "another"))
     else:
         (place / INPUT).write_text("".join(lines[1:] if change == "other rows" else lines[::-1]))
     given = ("--keep", 20, "--no-report") if command == "select" else ("--seeds", 1)
@@ -819,6 +821,7 @@ def test_no_symbolic_link_is_followed_and_the_command_fails(here, tmp_path, what
     ran = here.euds("forget", *what, check=1)
     assert (everything_in(outside) if outside.is_dir() else outside.read_bytes()) == before
     assert before
+    assert inside.is_symlink()
     assert f"not followed: {inside}" in ran.stdout
 
 

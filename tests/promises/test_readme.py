@@ -263,6 +263,9 @@ def test_what_must_not_matter_changes_no_row(place, change):
     reading = [*READING[:2], *READING[4:], *names] if change == "removed labels" else READING
     place.euds("run", "films.jsonl", *reading, *RULE, "--keep", 12, "--out", "other")
     assert texts_of(place, "other") == texts_of(place, "run")
+    for run in ("run", "other"):  # nor where rows are drawn
+        place.euds("select", run, "--rule", "random", "--keep", 12, "--no-report")
+    assert texts_of(place, "other") == texts_of(place, "run")
 
 
 def texts_of(place, run):
