@@ -134,8 +134,8 @@ def compare_columns(
 ) -> dict[str, ColumnDifference]:
     """Compare two tables of the same samples, column by column.
 
-    A column that is not there again differs in every row; one that was not there before, as in a run
-    of an earlier version, is nothing to compare.
+    A column that is not there again differs in every row. One that was not there before, as in a
+    run of an earlier version, is nothing to compare.
     """
     ids = stored.frame.select("id")
     here = ids.join(again.frame, on="id", how="left", maintain_order="left")
